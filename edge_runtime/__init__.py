@@ -1,0 +1,1 @@
+"""Train anywhere, ship one verified file, get the same numbers on the device."""
