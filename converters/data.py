@@ -1,0 +1,103 @@
+"""The rows that a conversion is judged by, whatever they come as.
+
+Belongs here: turning data into one frame and describing its columns. Not here: the runtime's reading of tables
+(edge_runtime.tables), files of rows (edge_runtime.rows).
+Imported as edge_runtime.converters.data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from edge_runtime.errors import InputError, UnsupportedModelError
+from edge_runtime.rows import read_rows
+
+__all__ = ["Data", "app_dtype", "read_data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """``frame`` has one column per feature as the source was given them; ``positional`` means that the source takes an
+    array (columns x0 … xN)."""
+
+    frame: pd.DataFrame
+    positional: bool
+    path: str | None = None
+
+
+def read_data(data: Any, target: Any = None) -> Data:
+    """Data as a frame. ``target`` as a column's name is taken out of it.
+
+    Raises InputError if it has no rows or no such column, UnsupportedModelError for what is not a table.
+    """
+    path = None
+    if isinstance(data, (str, os.PathLike)):
+        path = os.fspath(data)
+        data = read_rows(path)
+    if isinstance(data, Data):
+        return data
+    if isinstance(data, dict):
+        data = pd.DataFrame(data)
+    elif isinstance(data, (list, tuple)) and data and isinstance(data[0], dict):
+        data = pd.DataFrame.from_records(data)
+    elif not isinstance(data, pd.DataFrame) and hasattr(data, "to_pandas"):  # polars, Arrow
+        data = data.to_pandas()
+    positional = not isinstance(data, pd.DataFrame)
+    if positional:
+        array = np.asarray(data)
+        if array.ndim != 2:
+            raise UnsupportedModelError(
+                f"data is {type(data).__name__} with {array.ndim} axes", advice="pass a frame, or an array of rows and columns"
+            )
+        data = pd.DataFrame({f"x{i}": array[:, i] for i in range(array.shape[1])})
+    elif isinstance(target, str):
+        if target not in data.columns:
+            raise InputError("the target is not in the data", column=target, expected=f"one of {list(data.columns)}")
+        data = data.drop(columns=target)
+    if len(data) == 0:
+        raise InputError("data has no rows", expected="at least one row to compare the source and the graph on")
+    if not data.columns.is_unique:
+        raise InputError("data has two columns of one name", expected="distinct names")
+    return Data(data.reset_index(drop=True), positional, path)
+
+
+def app_dtype(values: pd.Series, name: str) -> str:
+    """The dtype that the app hands this column over in. Raises UnsupportedModelError for what is no number or text."""
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return app_dtype(pd.Series(dtype.categories), name)
+    numpy_dtype = getattr(dtype, "numpy_dtype", dtype)
+    if isinstance(dtype, pd.StringDtype):
+        return "str"
+    if isinstance(numpy_dtype, np.dtype):
+        if numpy_dtype.kind in "iub":
+            return numpy_dtype.name
+        if numpy_dtype.kind == "f":
+            return "float64" if numpy_dtype.itemsize > 4 else "float32"
+        if numpy_dtype.kind in "OUT":
+            kind = pd.api.types.infer_dtype(values, skipna=True)
+            if kind in ("string", "empty"):
+                return "str"
+            if kind == "boolean":
+                return "bool"
+            if kind in ("integer", "floating", "mixed-integer-float"):
+                return "int64" if kind == "integer" else "float64"
+            raise UnsupportedModelError(
+                f"column {name!r} holds values of several kinds ({kind})", advice="make it one of numbers, text or bools"
+            )
+    raise UnsupportedModelError(
+        f"column {name!r} is of {dtype}", advice="derive numbers from it before the pipeline (for dates: hour, weekday, …)"
+    )
+
+
+def columns_missing(names: Sequence[Any], frame: pd.DataFrame) -> None:
+    """Raise InputError unless the frame has every one of ``names``."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise InputError(f"data lacks {missing!r}", column=str(missing[0]), expected=f"the columns {list(names)}")

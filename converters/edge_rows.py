@@ -1,0 +1,69 @@
+"""Rows that no data set has and every device meets: missing, infinite, zero with a sign, unknown, empty, and the
+neighbours of each threshold.
+
+Belongs here: making them. Not here: comparing (parity.py).
+Imported as edge_runtime.converters.edge_rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from edge_runtime.schema import INTEGER_RANGE, ColumnSpec
+
+from .source import Source
+
+__all__ = ["edge_rows", "edge_values"]
+
+MOST_THRESHOLDS = 400  # per column, for one row each side; the proof of all of them is another matter
+TINY, LARGE = 5e-324, float(np.finfo(np.float64).max)
+
+
+def edge_rows(source: Source, base: pd.DataFrame) -> list[dict[str, Any]]:
+    """Records: each of ``base``'s rows (a few) with one column at a time at each of its edge values."""
+    records = []
+    rows = [{name: _plain(value) for name, value in row.items()} for row in base.to_dict("records")]
+    for column in source.schema.columns:
+        for value in edge_values(column, source.probes.get(column.name)):
+            row = dict(rows[len(records) % len(rows)])
+            row[column.name] = value
+            records.append(row)
+    return records
+
+
+def edge_values(column: ColumnSpec, probes: NDArray[np.float64] | None) -> list[Any]:
+    """Values worth a row each, answered or refused alike by source and runtime."""
+    if column.dtype == "str":
+        known = list(column.categories or ())[:64]
+        return [None, "", "an unknown category", "ÄÖ☃", " ", *known]
+    if column.dtype == "bool":
+        return [None, True, False]
+    near = [] if probes is None else _near(probes)
+    if column.dtype in INTEGER_RANGE:
+        low, high = INTEGER_RANGE[column.dtype]
+        values = {0, 1, -1, 17, 2**24 + 1, 2**31, 2**53, -(2**53), *(int(v) for v in near if abs(v) < 2**53)}
+        return [None, *sorted(v for v in values if low <= v <= high)]
+    values = [None, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1e-300, 0.1, 1.0 + 2.0**-52, 2.0**24 + 1, 1e30, -1e30, LARGE, -LARGE]
+    values += [edge for edge in (column.low, column.high) if edge is not None]
+    values += [float(np.nextafter(edge, sign * np.inf)) for edge, sign in ((column.low, -1), (column.high, 1)) if edge is not None]
+    values += near
+    if column.dtype == "float32":
+        with np.errstate(over="ignore"):
+            values = [None if v is None else float(np.float32(v)) for v in values if v is None or np.isinf(v) or abs(v) < 3.5e38]
+    return list(dict.fromkeys(values))
+
+
+def _near(probes: NDArray[np.float64]) -> list[float]:
+    if len(probes) > MOST_THRESHOLDS:
+        probes = probes[np.linspace(0, len(probes) - 1, MOST_THRESHOLDS).astype(int)]
+    return np.unique(np.concatenate([np.nextafter(probes, -np.inf), probes, np.nextafter(probes, np.inf)])).tolist()
+
+
+def _plain(value: Any) -> Any:
+    if value is None or value is pd.NA or value != value:
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,210 @@
+"""What a transformed feature is of the app's own columns.
+
+Preprocessing before trees works column by column, so each feature is a function of one column. For a *number* it is
+monotone, and a split on it becomes a split on the column (searched on the float lattice). For a *finite* column it takes
+one value per category, one for anything unknown and one for missing, and a split on it becomes a set of categories.
+
+The functions themselves are never written down: `evaluate` runs the source's own preprocessing, so the arithmetic is the
+source's by construction.
+
+Belongs here: features, blocks of them, pulling splits back. Not here: which transformers are known (sources/), trees.
+Imported as edge_runtime.converters.features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .lattice import last_true
+
+__all__ = ["Block", "Feature", "FiniteColumn", "Splits", "pull_back"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Feature of one column (its position in the schema). ``finite`` = it depends on the category only; a number's
+    ``steps`` are the operations that lead to it, each with its constant (for models that need them as operators)."""
+
+    column: int
+    finite: bool
+    steps: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Features that one piece of preprocessing makes of some columns.
+
+    ``evaluate`` takes values for some columns, {column: [n] float64 or categories}, the others being held at a typical
+    value, and answers [n, len(features)] float64 as the model behind it reads them; NaN is missing.
+    """
+
+    features: tuple[Feature, ...]
+    evaluate: Callable[[dict[int, NDArray[np.generic]], int], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class FiniteColumn:
+    """A column by its categories: ``inputs`` are what goes into the source for each (then unknown, then missing, where
+    these are answered), ``codes`` what goes into the graph (unknown as -1 for codes, NaN = missing)."""
+
+    inputs: NDArray[np.generic]
+    codes: Floats
+    coded: bool  # text: the graph sees codes, and any unknown is -1; a number stays itself, and unknown is any other
+    unknown: bool
+    missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Conditions on the graph's inputs, one per split: true = ``mode`` (value, threshold); ``swap`` exchanges the
+    children, ``missing`` says whether a missing value takes the true side (after the exchange)."""
+
+    column: NDArray[np.int64]
+    equal: NDArray[np.bool_]
+    threshold: Floats
+    swap: NDArray[np.bool_]
+    missing: NDArray[np.bool_]
+    constant: NDArray[np.int8] = field(repr=False)  # 1 = always the left child, 0 = always the right one, -1 = neither
+
+
+class NotPulledBackError(Exception):
+    """A split is no single condition on a column; the caller takes another route."""
+
+
+def pull_back(
+    blocks: Sequence[Block],
+    finite: dict[int, FiniteColumn],
+    bounds: dict[int, tuple[float, float]],
+    nullable: Sequence[bool],
+    feature: NDArray[np.int64],
+    threshold: Floats,
+    missing_left: NDArray[np.bool_],
+) -> Splits:
+    """Turn splits "feature value <= threshold goes left" into conditions on the columns.
+
+    ``feature`` counts through the blocks; ``bounds`` are the numbers that the source answers, per column.
+    """
+    n = len(feature)
+    splits = Splits(
+        np.zeros(n, np.int64), np.zeros(n, bool), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int8)
+    )  # fmt: skip
+    start = 0
+    for block in blocks:
+        stop = start + len(block.features)
+        chosen = np.flatnonzero((feature >= start) & (feature < stop))
+        local = feature[chosen] - start
+        is_finite = np.array([f.finite for f in block.features], bool)[local]
+        splits.column[chosen] = np.array([f.column for f in block.features], np.int64)[local]
+        numbers, sets = chosen[~is_finite], chosen[is_finite]
+        if len(numbers):
+            _pull_numbers(block, numbers, feature[numbers] - start, threshold, missing_left, bounds, nullable, splits)
+        if len(sets):
+            _pull_sets(block, sets, feature[sets] - start, threshold, missing_left, finite, splits)
+        start = stop
+    return splits
+
+
+def _pull_numbers(
+    block: Block,
+    index: NDArray[np.int64],
+    local: NDArray[np.int64],
+    threshold: Floats,
+    missing_left: NDArray[np.bool_],
+    bounds: dict[int, tuple[float, float]],
+    nullable: Sequence[bool],
+    splits: Splits,
+) -> None:
+    column, wanted = splits.column[index], threshold[index]
+    # Searches on one column stand below each other; those of different columns share the rows of one evaluation.
+    row = np.zeros(len(index), np.int64)
+    for c in np.unique(column):
+        row[column == c] = np.arange((column == c).sum())
+    rows = int(row.max()) + 1
+    low = np.array([bounds[int(c)][0] for c in column])
+    high = np.array([bounds[int(c)][1] for c in column])
+    columns = [int(c) for c in np.unique(column)]
+
+    def values(candidates: Floats) -> Floats:
+        probe: dict[int, NDArray[np.generic]] = {}
+        for c in columns:
+            own = column == c
+            filled = np.full(rows, candidates[own][0])
+            filled[row[own]] = candidates[own]
+            probe[c] = filled
+        return np.asarray(block.evaluate(probe, rows)[row, local], np.float64)
+
+    found = last_true(lambda candidates: values(candidates) <= wanted, low, high)
+    never, always = np.isnan(found), found == high
+    # "x <= high" holds for every number; as infinity it also reads as such.
+    splits.threshold[index] = np.where(never | always, np.inf, found)
+    splits.swap[index] = never
+    answers = np.array([nullable[int(c)] for c in column])
+    left = np.zeros(len(index), bool)
+    if answers.any():
+        at_missing = np.full(len(index), np.nan)
+        probe_columns = [c for c in columns if nullable[c]]
+        made = block.evaluate({c: np.full(1, np.nan) for c in probe_columns}, 1)[0, local]
+        at_missing[answers] = made[answers]
+        left = np.where(np.isnan(at_missing), missing_left[index], at_missing <= wanted) & answers
+        # A missing value that is not answered never comes: let it follow the numbers where those all agree.
+    left = np.where(answers, left, always)
+    splits.missing[index] = left ^ never
+    splits.constant[index] = np.where(always & left, 1, np.where(never & ~left, 0, -1))
+
+
+def _pull_sets(
+    block: Block,
+    index: NDArray[np.int64],
+    local: NDArray[np.int64],
+    threshold: Floats,
+    missing_left: NDArray[np.bool_],
+    finite: dict[int, FiniteColumn],
+    splits: Splits,
+) -> None:
+    tables: dict[int, Floats] = {}
+    for position, feature in zip(index.tolist(), local.tolist(), strict=True):
+        column = int(splits.column[position])
+        if column not in tables:
+            known = finite[column]
+            tables[column] = block.evaluate({column: known.inputs}, len(known.inputs))
+        value = tables[column][:, feature]
+        left = np.where(np.isnan(value), missing_left[position], value <= threshold[position])
+        _place_set(finite[column], left, position, splits)
+
+
+def _place_set(known: FiniteColumn, left: NDArray[np.bool_], position: int, splits: Splits) -> None:
+    """Write the condition of one set of categories: equality with one, or a cut through their order."""
+    end = len(left) - known.missing
+    missing = bool(left[-1]) if known.missing else None
+    sides, codes = left[:end], known.codes[:end]
+    if known.unknown and not known.coded:  # any other number: no place in the order, so only equality can tell it
+        other, sides, codes = bool(sides[-1]), sides[:-1], codes[:-1]
+    else:
+        order = np.argsort(codes, kind="stable")
+        sides, codes, other = sides[order], codes[order], None
+    if (sides == sides[0]).all() and other in (None, bool(sides[0])):
+        side = bool(sides[0])
+        splits.threshold[position], splits.swap[position] = np.inf, not side
+        splits.missing[position] = (side if missing is None else missing) ^ (not side)
+        splits.constant[position] = int(side) if missing in (None, side) else -1
+        return
+    for alone in (True, False):
+        if (sides == alone).sum() == 1 and other in (None, not alone):
+            splits.equal[position] = True
+            splits.threshold[position] = codes[int(np.flatnonzero(sides == alone)[0])]
+            splits.swap[position] = not alone
+            splits.missing[position] = ((not alone) if missing is None else missing) ^ (not alone)
+            return
+    turns = np.flatnonzero(sides[1:] != sides[:-1])
+    if other is None and len(turns) == 1:
+        splits.threshold[position] = codes[int(turns[0])]
+        splits.swap[position] = not sides[0]
+        splits.missing[position] = (bool(sides[0]) if missing is None else missing) ^ (not sides[0])
+        return
+    raise NotPulledBackError(f"a split sends {int(sides.sum())} of {len(sides)} categories to one side")

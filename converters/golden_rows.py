@@ -1,0 +1,101 @@
+"""Choosing golden rows: few, and visiting as many leaves as they can.
+
+Belongs here: the choice. Not here: their form (edge_runtime.golden).
+Imported as edge_runtime.converters.golden_rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+
+from edge_runtime.golden import Sample, encode
+from edge_runtime.model import Model
+from edge_runtime.schema import Schema
+from edge_runtime.tables import read_table
+
+from .source import Source
+
+__all__ = ["Golden", "choose"]
+
+CANDIDATES = 4096
+MOST = 64
+FEWEST = 4
+
+
+class Golden:
+    """The chosen rows as entries of the bundle, and how many of the leaves they visit."""
+
+    def __init__(self, entries: dict[str, bytes], rows: int, visited: int, leaves: int) -> None:
+        self.entries, self.rows, self.visited, self.leaves = entries, rows, visited, leaves
+
+
+def choose(source: Source, model: Model, frame: pd.DataFrame, graph_bytes: int, answered: tuple[dict[str, Any], ...]) -> Golden:
+    """Rows of ``frame`` that visit the most leaves together, and a few of the ``answered`` edge rows, as many as the
+    bundle has room for: max(16 kB, 5% of the graph)."""
+    room = max(16_000, graph_bytes // 20)
+    pick = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), CANDIDATES)).astype(int))
+    part = frame.iloc[pick]
+    order, seen, leaves = _greedy(source, part)
+    edges = list(answered[:: max(1, len(answered) // 8)][:8])
+    rows = [_record(part.iloc[i], source.schema) for i in order]
+    # Alternate, so that a small bundle still has both kinds.
+    chosen = rows[:FEWEST] + edges + rows[FEWEST:MOST]
+    samples: list[Sample] = []
+    used = 0
+    for record in chosen:
+        sample = Sample(record, model.predict_one(record))
+        size = len(encode([sample], source.schema)["golden.json"])
+        if samples and used + size > room:
+            break
+        samples.append(sample)
+        used += size
+    kept = len(samples) - sum(record in edges for record in (sample.inputs for sample in samples))
+    return Golden(encode(samples, source.schema), len(samples), seen[min(kept, len(seen)) - 1] if seen and kept else 0, leaves)
+
+
+def _greedy(source: Source, part: pd.DataFrame) -> tuple[list[int], list[int], int]:
+    """Row numbers, each adding the most leaves not yet visited; leaves visited so far; leaves in all."""
+    if source.leaves is None:
+        return list(range(min(len(part), MOST))), [], 0
+    session = onnxruntime.InferenceSession(source.leaves.SerializeToString(), providers=["CPUExecutionProvider"])
+    table = read_table(part, source.schema)
+    x = np.zeros((table.rows, len(source.schema.columns)), source.schema.inputs[0].dtype)
+    table.fill(0, table.rows, {"x": x})
+    numbers = session.run(None, {"x": x})[0].astype(np.int64)
+    width = int(numbers.max(initial=0)) + 1
+    numbers += np.arange(numbers.shape[1]) * width  # one number per leaf of all trees
+    visited = np.zeros(width * numbers.shape[1], bool)
+    order: list[int] = []
+    seen: list[int] = []
+    for _ in range(min(MOST, len(part))):
+        fresh = (~visited[numbers]).sum(axis=1)
+        best = int(fresh.argmax())
+        if order and fresh[best] == 0:
+            break
+        order.append(best)
+        visited[numbers[best]] = True
+        seen.append(int(visited.sum()))
+    return order, seen, source.leaf_count
+
+
+def _record(row: pd.Series, schema: Schema) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for column in schema.columns:
+        value = row[column.name]
+        if value is None or value is pd.NA or value != value:
+            made[column.name] = None
+        elif column.dtype == "str":
+            made[column.name] = str(value)
+        elif column.dtype == "bool":
+            made[column.name] = bool(value)
+        elif column.dtype.startswith("float"):
+            made[column.name] = float(value)
+        else:
+            made[column.name] = int(value)
+    return made
+
+

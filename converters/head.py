@@ -1,0 +1,67 @@
+"""The last part of a tabular model, behind its preprocessing: an ensemble of trees or a linear map, and its ending.
+
+Belongs here: the type that every framework's reader fills. Not here: reading (sources/), lowering (tabular.py).
+Imported as edge_runtime.converters.head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.ending import Ending
+from edge_runtime.errors import UnsupportedModelError
+from edge_runtime.schema import TensorSpec
+
+from .trees import Ensemble
+
+__all__ = ["Head", "Linear", "classes_of", "outputs_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """raw = features @ ``weights`` [features, targets] + ``bias`` [targets]."""
+
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """``reads`` is the dtype that the model casts its features to; ``sums`` the dtype that it adds up in; ``answer``
+    gives the outputs of a fitted model for rows as it takes them."""
+
+    body: Ensemble | Linear
+    ending: Ending
+    reads: type
+    sums: type
+    answer: Callable[[Any, Any], dict[str, NDArray[Any]]]
+
+
+def classes_of(classes: NDArray[Any]) -> tuple[tuple[Any, ...], str]:
+    """Training labels in order, and their dtype as an ending has it. Raises UnsupportedModelError for other labels."""
+    values = classes.tolist()
+    kinds = {type(value) for value in values}
+    for kind, dtype in ((str, "str"), (bool, "bool"), (int, "int64"), (float, "float64")):
+        if kinds == {kind}:
+            return tuple(values), dtype
+    raise UnsupportedModelError(
+        f"class labels are {sorted(k.__name__ for k in kinds)}", advice="train on labels of one kind: text, int, bool or float"
+    )
+
+
+def outputs_of(ending: Ending, targets: int) -> tuple[TensorSpec, ...]:
+    """What the model gives out, by the names of the contract."""
+    if ending.decision is not None:
+        return TensorSpec(ending.decision.score, "float64", (None,)), TensorSpec(ending.decision.name, "bool", (None,))
+    if ending.classes is not None:
+        assert ending.class_dtype is not None
+        return (
+            TensorSpec("label", ending.class_dtype, (None,)),
+            TensorSpec("probabilities", "float64", (None, len(ending.classes))),
+        )
+    return (TensorSpec("prediction", "float64", (None,) if targets == 1 else (None, targets)),)

@@ -1,0 +1,77 @@
+"""A trained model as the converter sees it: what it takes, what it answers, and its first graph.
+
+Belongs here: the type that every reader in sources/ returns, and finding the reader. Not here: reading (sources/),
+comparing (parity.py).
+Imported as edge_runtime.converters.source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from numpy.typing import NDArray
+
+from edge_runtime.ending import Decision, Ending
+from edge_runtime.errors import UnsupportedModelError
+from edge_runtime.schema import Schema
+
+from .data import Data
+
+__all__ = ["Request", "Source", "read_source"]
+
+Outputs = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller wants of a source: the rows to judge by, how floats come in, the decision to carry."""
+
+    data: Data
+    input_dtype: str
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``reference`` answers app rows (a frame with the schema's columns) with the source itself, on one thread;
+    ``graph`` and ``ending`` are to answer alike.
+
+    ``exact``: the raw sum has the same bits everywhere. ``tolerance`` bounds, per output, what the graph may differ from
+    the source by (absolute). ``probes`` are values worth trying per column; ``leaves`` is a graph that gives the leaf of
+    each tree, by which golden rows are chosen, and ``leaf_count`` how many there are.
+    """
+
+    framework: str
+    schema: Schema
+    ending: Ending
+    graph: onnx.ModelProto
+    reference: Callable[[pd.DataFrame], Outputs]
+    exact: bool
+    tolerance: dict[str, float]
+    statements: tuple[str, ...]
+    libraries: tuple[str, ...]
+    probes: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    leaves: onnx.ModelProto | None = None
+    leaf_count: int = 0
+
+
+def read_source(model: Any, request: Request) -> Source:
+    """The first reader that accepts ``model`` reads it. Raises UnsupportedModelError when none does."""
+    for reader in readers():
+        if reader.accepts(model):
+            source: Source = reader.read(model, request)
+            return source
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    names = ", ".join(sorted(entry.name for entry in entry_points(group="edge_runtime.sources")))
+    raise UnsupportedModelError(f"{kind} is not a model that can be read", advice=f"pass a fitted model of: {names}")
+
+
+def readers() -> list[ModuleType]:
+    return [entry.load() for entry in sorted(entry_points(group="edge_runtime.sources"), key=lambda entry: entry.name)]

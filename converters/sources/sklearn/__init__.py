@@ -1,0 +1,45 @@
+"""scikit-learn estimators and pipelines.
+
+Trees and linear models behind column-wise preprocessing are lowered exactly (tabular.py); the rest goes through
+skl2onnx and is compared like everything else (other.py).
+
+Belongs here: telling which way a model goes. Not here: the ways.
+Imported as edge_runtime.converters.sources.sklearn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sklearn
+from sklearn.base import BaseEstimator
+
+from ...features import NotPulledBackError
+from ...source import Request, Source
+from . import linear, other, trees
+from .pipeline import estimator_of, split
+from .preprocessing import NotColumnwiseError
+from .tabular import read_tabular
+
+__all__ = ["accepts", "read"]
+
+FRAMEWORK = f"scikit-learn {sklearn.__version__}"
+
+
+def accepts(model: Any) -> bool:
+    return isinstance(model, BaseEstimator)
+
+
+def read(model: Any, request: Request) -> Source:
+    """Raises UnsupportedModelError for what is not fitted, and for parts that are somebody's own code."""
+    estimator = estimator_of(model)
+    transformer, final = split(model)
+    for heads in (trees, linear):
+        head = heads.head(final)
+        if head is not None:
+            try:
+                return read_tabular(model, transformer, head, request, FRAMEWORK)
+            except (NotColumnwiseError, NotPulledBackError) as reason:
+                return other.read(model, estimator, request, FRAMEWORK, reason=str(reason))
+    return other.read(model, estimator, request, FRAMEWORK, reason=f"{type(final).__name__} is not lowered")
+

@@ -1,0 +1,248 @@
+"""scikit-learn preprocessing, column by column: which feature comes from which column, and how.
+
+Only the structure is read here; what a transformer computes is left to the transformer itself (`Block.evaluate`). A
+transformer that is not listed ends the exact route: NotColumnwiseError, and the caller takes another.
+
+Belongs here: the walk through pipelines and column transformers. Not here: models (trees.py, linear.py), splits (features.py).
+Imported as edge_runtime.converters.sources.sklearn.preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_selection import SelectKBest, SelectPercentile, VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.utils._indexing import _get_column_indices
+
+from ...features import Block, Feature
+
+__all__ = ["NotColumnwiseError", "Rows", "blocks_of", "used_columns"]
+
+
+class NotColumnwiseError(Exception):
+    """The preprocessing is not, or not known to be, a function of one column per feature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How rows are put before the source: ``names`` and app ``dtypes`` of its columns, one ``typical`` value each, the
+    marker that stands for a missing text, and whether the source takes an array."""
+
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    typical: tuple[Any, ...]
+    missing_text: Any
+    text_dtype: tuple[Any, ...]
+    positional: bool
+
+    def build(self, columns: list[int], given: dict[int, NDArray[Any]], n: int) -> Any:
+        """Rows of ``columns``: values where given, the typical one elsewhere; as the source takes them."""
+        block = np.result_type(*[np.dtype(self.dtypes[c]) for c in columns if self.dtypes[c] not in ("str", "bool")] or [float])
+        number = np.float32 if block == np.float32 else np.float64
+        made: dict[str, Any] = {}
+        for c in columns:
+            values = given.get(c)
+            if values is None:
+                values = np.full(n, self.typical[c], object if self.dtypes[c] == "str" else None)
+            made[self.names[c]] = self.column(c, values, number)
+        if self.positional:
+            return np.column_stack([np.asarray(values) for values in made.values()])
+        return pd.DataFrame(made)
+
+    def column(self, c: int, values: NDArray[Any], number: type = np.float64) -> Any:
+        if self.dtypes[c] == "str":
+            text = np.array([self.missing_text if is_missing(value) else value for value in values.tolist()] + [None], object)
+            return pd.Series(text[:-1], dtype=self.text_dtype[c])
+        if self.dtypes[c] == "bool" and values.dtype.kind in "bO" and not any(map(is_missing, values.tolist())):
+            return values.astype(bool)
+        if values.dtype.kind == "O":
+            values = np.array([np.nan if is_missing(value) else value for value in values.tolist()], np.float64)
+        return values.astype(number) if values.dtype.kind == "f" else values
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or value is pd.NA or value != value
+
+
+def used_columns(transformer: Any, frame: pd.DataFrame) -> list[int]:
+    """Positions of the frame's columns that the preprocessing looks at."""
+    first = transformer
+    while isinstance(first, Pipeline):
+        first = next((step for _, step in first.steps if step not in ("passthrough", None)), None)
+    if not isinstance(first, ColumnTransformer):
+        return list(range(frame.shape[1]))
+    used: set[int] = set()
+    for _, part, columns in first.transformers_:
+        if part != "drop":
+            used.update(_get_column_indices(frame, columns))
+    return sorted(used)
+
+
+def blocks_of(
+    transformer: Any, rows: Rows, frame: pd.DataFrame, columns: list[int], read_as: type
+) -> tuple[list[Block], dict[int, list[Any]]]:
+    """Blocks of features that ``transformer`` (None = none) makes of the frame's ``columns``, and the categories of
+    each column that has any. Columns are counted within ``columns``; ``read_as`` is the dtype that the model reads.
+
+    Raises NotColumnwiseError.
+    """
+    place = {c: i for i, c in enumerate(columns)}
+    text = [rows.dtypes[c] == "str" for c in columns]
+    categories: dict[int, list[Any]] = {}
+
+    def block(part: Any, chosen: list[int]) -> Block:
+        features = _walk(part, [Feature(place[c], text[place[c]]) for c in chosen], categories, frame.iloc[:, chosen])
+        for feature in features:
+            if feature.finite and feature.column not in categories:
+                raise NotColumnwiseError(f"column {frame.columns[columns[feature.column]]!r} is text and has no encoder")
+
+        def evaluate(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.float64]:
+            made = rows.build(chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n)
+            with np.errstate(all="ignore"):
+                result = made if part is None or part == "passthrough" else part.transform(made)
+                dense = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
+                return dense.astype(read_as).astype(np.float64)
+
+        return Block(tuple(features), evaluate)
+
+    outer = transformer
+    if isinstance(outer, Pipeline) and len(outer.steps) == 1:
+        outer = outer.steps[0][1]
+    if isinstance(outer, ColumnTransformer):  # each part alone: evaluating it does not drag the others along
+        parts = [(part, _get_column_indices(frame, chosen)) for _, part, chosen in outer.transformers_ if part != "drop"]
+        return [block(part, list(chosen)) for part, chosen in parts if len(chosen)], categories
+    return [block(transformer, columns)], categories
+
+
+def _walk(part: Any, features: list[Feature], categories: dict[int, list[Any]], frame: Any) -> list[Feature]:
+    if part is None or part == "passthrough":
+        return features
+    if isinstance(part, str) and part == "drop":
+        return []
+    if isinstance(part, Pipeline):
+        for _, step in part.steps:
+            features = _walk(step, features, categories, frame)
+            frame = None  # names are those of the source only before the first step
+        return features
+    if isinstance(part, ColumnTransformer):
+        if frame is None:
+            raise NotColumnwiseError("a ColumnTransformer stands behind another step")
+        made: list[Feature] = []
+        for _, inner, chosen in part.transformers_:
+            places = _get_column_indices(frame, chosen)
+            made += _walk(inner, [features[i] for i in places], categories, frame.iloc[:, places])
+        return made
+    for kind, rule in _RULES.items():
+        if type(part) is kind:
+            return rule(part, features, categories)
+    raise NotColumnwiseError(f"{type(part).__name__} is not known to work column by column")
+
+
+def _impute(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
+    statistics = part.statistics_
+    keep = [
+        i for i, value in enumerate(statistics)
+        if part.keep_empty_features or part.strategy == "constant" or not is_missing(value)
+    ]  # fmt: skip
+    if not is_missing(part.missing_values):
+        raise NotColumnwiseError("a SimpleImputer replaces a value that is not a missing one")
+    made = []
+    for i in keep:
+        feature = features[i]
+        if feature.finite and isinstance(statistics[i], str):
+            categories.setdefault(feature.column, [])
+            made.append(feature)
+        else:
+            made.append(replace(feature, steps=(*feature.steps, ("fill", float(statistics[i])))))
+    if part.add_indicator and part.indicator_ is not None:
+        for i in part.indicator_.features_:
+            made.append(replace(features[i], steps=(*features[i].steps, ("missing", 0.0))))
+    return made
+
+
+def _steps(*names: str) -> Callable[[Any, list[Feature], dict[int, list[Any]]], list[Feature]]:
+    """A rule for scalers: each name is "operation:attribute", skipped where the attribute is None."""
+
+    def rule(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
+        made = []
+        for i, feature in enumerate(features):
+            steps = list(feature.steps)
+            for name in names:
+                operation, attribute = name.split(":")
+                values = getattr(part, attribute, None)
+                if values is not None and (attribute != "mean_" or part.with_mean):
+                    steps.append((operation, float(values[i])))
+            if isinstance(part, MinMaxScaler) and part.clip:
+                steps += [("max", float(part.feature_range[0])), ("min", float(part.feature_range[1]))]
+            made.append(replace(feature, steps=tuple(steps)))
+        return made
+
+    return rule
+
+
+def _one_hot(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
+    made = []
+    for i, feature in enumerate(features):
+        _note_categories(feature, part.categories_[i], categories)
+        width = len(part.categories_[i])
+        if part._infrequent_enabled and part._infrequent_indices[i] is not None:
+            width -= len(part._infrequent_indices[i]) - 1
+        if part.drop_idx_ is not None and part.drop_idx_[i] is not None:
+            width -= 1
+        made += [Feature(feature.column, True)] * width
+    return made
+
+
+def _ordinal(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
+    for i, feature in enumerate(features):
+        _note_categories(feature, part.categories_[i], categories)
+    return [Feature(feature.column, True) for feature in features]
+
+
+def _note_categories(feature: Feature, seen: Any, categories: dict[int, list[Any]]) -> None:
+    if any(operation != "fill" for operation, _ in feature.steps):
+        raise NotColumnwiseError("an encoder stands behind arithmetic")
+    known = categories.setdefault(feature.column, [])
+    known += [value for value in seen.tolist() if not is_missing(value) and value not in set(known)]
+
+
+def _identity(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
+    if part.func is not None:
+        raise NotColumnwiseError("a FunctionTransformer calls a function")
+    return features
+
+
+def _select(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
+    return [feature for feature, kept in zip(features, part.get_support(), strict=True) if kept]
+
+
+_RULES: dict[type, Callable[[Any, list[Feature], dict[int, list[Any]]], list[Feature]]] = {
+    SimpleImputer: _impute,
+    StandardScaler: _steps("sub:mean_", "div:scale_"),
+    RobustScaler: _steps("sub:center_", "div:scale_"),
+    MinMaxScaler: _steps("mul:scale_", "add:min_"),
+    MaxAbsScaler: _steps("div:scale_"),
+    OneHotEncoder: _one_hot,
+    OrdinalEncoder: _ordinal,
+    FunctionTransformer: _identity,
+    VarianceThreshold: _select,
+    SelectKBest: _select,
+    SelectPercentile: _select,
+}

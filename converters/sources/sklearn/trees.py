@@ -1,0 +1,121 @@
+"""scikit-learn's own trees: DecisionTree, RandomForest, ExtraTrees, GradientBoosting, HistGradientBoosting.
+
+Belongs here: reading their nodes, leaves, base and link. Not here: lowering (converters/trees.py).
+Imported as edge_runtime.converters.sources.sklearn.trees.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+
+from edge_runtime.ending import Ending
+
+from ...head import Head, classes_of
+from ...trees import Ensemble, Tree
+from .answers import classify, regress
+
+__all__ = ["head"]
+
+SINGLE = (DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor)
+FOREST = (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
+
+
+def head(estimator: Any) -> Head | None:
+    """The head of a tree model, or None for another estimator or a form that is not read."""
+    if type(estimator) in SINGLE:
+        return _forest(estimator, [estimator])
+    if type(estimator) in FOREST:
+        return _forest(estimator, estimator.estimators_)
+    if type(estimator) in (GradientBoostingClassifier, GradientBoostingRegressor):
+        return _gradient_boosting(estimator)
+    if type(estimator) in (HistGradientBoostingClassifier, HistGradientBoostingRegressor):
+        return _hist_gradient_boosting(estimator)
+    return None
+
+
+def _tree(tree: Any, value: np.ndarray[Any, np.dtype[np.float64]], target: int = 0) -> Tree:
+    return Tree(
+        tree.feature.astype(np.int64), tree.threshold.astype(np.float64), tree.children_left.astype(np.int64),
+        tree.children_right.astype(np.int64), tree.missing_go_to_left.astype(bool), value, target,
+    )  # fmt: skip
+
+
+def _forest(estimator: Any, members: list[Any]) -> Head | None:
+    """The mean of the members; a binary classifier as one number, the second class less the first."""
+    n = float(len(members))
+    if not hasattr(estimator, "classes_"):
+        values = [member.tree_.value[:, :, 0] for member in members]
+        trees = tuple(_tree(member.tree_, value) for member, value in zip(members, values, strict=True))
+        return Head(Ensemble(trees, np.zeros(values[0].shape[1])), Ending("identity", scale=n), np.float32, np.float64, regress)
+    if estimator.n_outputs_ > 1 or len(estimator.classes_) < 2:
+        return None
+    classes, dtype = classes_of(estimator.classes_)
+    trees = []
+    for member in members:
+        shares = member.tree_.value[:, 0, :]
+        trees.append(_tree(member.tree_, shares[:, 1:] - shares[:, :1] if len(classes) == 2 else shares))
+    ending = Ending("share", scale=n, classes=classes, class_dtype=dtype)
+    return Head(Ensemble(tuple(trees), np.zeros(trees[0].value.shape[1])), ending, np.float32, np.float64, classify)
+
+
+def _gradient_boosting(estimator: Any) -> Head | None:
+    if estimator.init is not None and estimator.init != "zero":
+        return None  # another model underneath
+    base = estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), np.float32))[0].astype(np.float64)
+    trees = [
+        _tree(member.tree_, member.tree_.value[:, :, 0] * estimator.learning_rate, target)
+        for stage in estimator.estimators_
+        for target, member in enumerate(stage)
+    ]
+    if not hasattr(estimator, "classes_"):
+        return Head(Ensemble(tuple(trees), base), Ending("identity"), np.float32, np.float64, regress)
+    classes, dtype = classes_of(estimator.classes_)
+    if len(classes) == 2:
+        if estimator.loss == "exponential":  # expit(2 * raw): doubling leaves is exact
+            trees = [_scaled(tree, 2.0) for tree in trees]
+            base = base * 2.0
+        ending = Ending("logistic", classes=classes, class_dtype=dtype, tie=True)
+    else:
+        ending = Ending("softmax", classes=classes, class_dtype=dtype)
+    return Head(Ensemble(tuple(trees), base), ending, np.float32, np.float64, classify)
+
+
+def _scaled(tree: Tree, factor: float) -> Tree:
+    return Tree(tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, tree.value * factor, tree.target)
+
+
+def _hist_gradient_boosting(estimator: Any) -> Head | None:
+    if estimator.is_categorical_ is not None and estimator.is_categorical_.any():
+        return None  # splits on native categories: not read yet
+    trees = []
+    for stage in estimator._predictors:
+        for target, predictor in enumerate(stage):
+            nodes = predictor.nodes
+            leaf = nodes["is_leaf"].astype(bool)
+            trees.append(
+                Tree(
+                    nodes["feature_idx"].astype(np.int64), nodes["num_threshold"].astype(np.float64),
+                    np.where(leaf, -1, nodes["left"].astype(np.int64)), np.where(leaf, -1, nodes["right"].astype(np.int64)),
+                    nodes["missing_go_to_left"].astype(bool), nodes["value"].astype(np.float64)[:, None], target,
+                )  # fmt: skip
+            )
+    base = np.asarray(estimator._baseline_prediction, np.float64).ravel()
+    if not hasattr(estimator, "classes_"):
+        kind = {"IdentityLink": "identity", "LogLink": "exp"}.get(type(estimator._loss.link).__name__)
+        return Head(Ensemble(tuple(trees), base), Ending(kind), np.float64, np.float64, regress) if kind else None
+    classes, dtype = classes_of(estimator.classes_)
+    kind = "logistic" if len(classes) == 2 else "softmax"
+    return Head(Ensemble(tuple(trees), base), Ending(kind, classes=classes, class_dtype=dtype), np.float64, np.float64, classify)

@@ -1,0 +1,167 @@
+"""Golden rows: inputs and answers that travel with the model, so that any machine can check itself.
+
+For tables they are the app's own values, as JSON that a browser or a phone can replay; for tensors, raw little-endian
+entries with outputs at stated positions. Described in docs/bundle-format.md.
+
+Belongs here: their two forms, comparing. Not here: choosing them (converters), running the model (model.py).
+Imported as edge_runtime.golden; `VerificationReport` is public in edge_runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import BundleError
+from .schema import Schema
+
+__all__ = ["Sample", "VerificationReport", "decode", "encode", "largest_difference"]
+
+WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+POSITIONS = 256  # outputs of tensors are kept at so many places
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """Golden rows replayed here. ``largest`` is the largest difference per output, ``tolerance`` what is allowed, and
+    ``problems`` the rows that are off, in words."""
+
+    rows: int
+    largest: dict[str, float]
+    tolerance: dict[str, float]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One golden row: app values of a record, or tensors by name; and the outputs. ``positions`` picks the places of a
+    tensor output that are kept (None = all)."""
+
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+    positions: dict[str, NDArray[np.int64]] | None = None
+
+
+def encode(samples: Sequence[Sample], schema: Schema) -> dict[str, bytes]:
+    """The entries that hold the samples, by name; the first is `golden.json`."""
+    if schema.columns:
+        document: dict[str, Any] = {
+            "rows": [_words(sample.inputs) for sample in samples],
+            "outputs": [_words(sample.outputs) for sample in samples],
+        }
+        return {"golden.json": _json(document)}
+    entries: dict[str, bytes] = {}
+    described = []
+    for number, sample in enumerate(samples):
+        inputs = {}
+        for name, value in sample.inputs.items():
+            array = np.ascontiguousarray(value)
+            entry = f"golden/{number}-{len(inputs)}.bin"
+            entries[entry] = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            inputs[name] = {"dtype": array.dtype.name, "entry": entry, "shape": list(array.shape)}
+        outputs = {}
+        for name, value in sample.outputs.items():
+            array = np.asarray(value)
+            kept = places(array.size)
+            outputs[name] = {
+                "positions": kept.tolist(), "shape": list(array.shape), "values": _words(array.ravel()[kept].tolist()),
+            }  # fmt: skip
+        described.append({"inputs": inputs, "outputs": outputs})
+    return {"golden.json": _json({"samples": described}), **entries}
+
+
+def places(size: int) -> NDArray[np.int64]:
+    """Up to 256 places spread evenly over ``size`` values, the first and the last among them."""
+    return np.unique(np.linspace(0, size - 1, min(size, POSITIONS)).astype(np.int64)) if size else np.zeros(0, np.int64)
+
+
+def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sample]:
+    """The samples in `golden.json`; ``read`` gives the content of another entry. Raises BundleError if it is malformed."""
+    try:
+        document = json.loads(raw)
+        if schema.columns:
+            numbers = {column.name for column in schema.columns if column.dtype != "str"}
+            texts = {output.name for output in schema.outputs if output.dtype == "str"}
+            return [
+                Sample(
+                    {name: _number(value) if name in numbers else value for name, value in row.items()},
+                    {name: value if name in texts else _number(value) for name, value in outputs.items()},
+                )
+                for row, outputs in zip(document["rows"], document["outputs"], strict=True)
+            ]
+        samples = []
+        for item in document["samples"]:
+            inputs = {
+                name: np.frombuffer(read(spec["entry"]), np.dtype(spec["dtype"]).newbyteorder("<"))
+                .reshape(spec["shape"])
+                .astype(spec["dtype"])
+                for name, spec in item["inputs"].items()
+            }
+            outputs = {name: np.array(_number(spec["values"])) for name, spec in item["outputs"].items()}
+            kept = {name: np.array(spec["positions"], np.int64) for name, spec in item["outputs"].items()}
+            samples.append(Sample(inputs, outputs, kept))
+        return samples
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"golden rows are malformed ({type(error).__name__}: {error})") from None
+
+
+def largest_difference(found: Any, wanted: Any) -> float:
+    """The largest |found - wanted|; infinite where text, a bool, a shape or the place of a NaN differs."""
+    a, b = np.asarray(found), np.asarray(wanted)
+    if a.shape != b.shape:
+        return math.inf
+    if a.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
+        return 0.0 if bool((a == b).all()) else math.inf
+    with np.errstate(invalid="ignore"):
+        same = (a == b) | ((a != a) & (b != b))
+        gap = np.where(same, 0.0, np.abs(a.astype(np.float64) - b.astype(np.float64)))
+    return float(np.nan_to_num(gap, nan=math.inf, posinf=math.inf).max(initial=0.0))
+
+
+def report(
+    pairs: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any]]], tolerance: Mapping[str, float], *, rows: int
+) -> VerificationReport:
+    """Compare (what, found, wanted) triples of ``rows`` golden rows. An output without a tolerance must be equal."""
+    largest: dict[str, float] = {}
+    problems: list[str] = []
+    for what, found, wanted in pairs:
+        if found.keys() != wanted.keys():
+            problems.append(f"{what}: outputs {sorted(found)} instead of {sorted(wanted)}")
+            continue
+        for name in wanted:
+            gap = largest_difference(found[name], wanted[name])
+            largest[name] = max(largest.get(name, 0.0), gap)
+            if gap > tolerance.get(name, 0.0):
+                problems.append(f"{what}: {name} is {found[name]!r}, recorded {wanted[name]!r}")
+    return VerificationReport(rows, largest, dict(tolerance), tuple(problems))
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _words(value: Any) -> Any:
+    """JSON has no NaN and no infinities: text instead."""
+    if isinstance(value, dict):
+        return {name: _words(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_words(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    return WORDS.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,325 @@
+"""A bundle made ready on this machine: one session, the schema, and the ways to ask it.
+
+Belongs here: loading, predicting, verifying. Not here: the container (bundle.py), what a value may be (values.py), what
+follows the raw sum (ending.py), files of rows (rows.py).
+Imported as edge_runtime.model; `Model` and `load` are public in edge_runtime.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from _thread import _local, allocate_lock
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from . import golden, parallel, plain
+from .binding import Call
+from .bundle import Bundle, sha256
+from .ending import Ending
+from .errors import BundleError, InputError, IntegrityError
+from .golden import Sample, VerificationReport
+from .graph_scan import scan
+from .manifest import Manifest, Variant
+from .row import Slot, compile_row, values_of
+from .schema import Schema, TensorSpec
+from .session import inputs_of, open_session, outputs_of
+from .tables import Table, read_table
+from .tensors import check_tensors
+from .values import coders
+
+__all__ = ["Model", "load"]
+
+Arrays = dict[str, NDArray[Any]]
+SELF_TEST = 4  # golden rows that `load` replays; `verify` replays all
+BLOCK = 4096  # rows per run of a small graph: more cost cache, fewer cost calls
+
+
+def load(
+    path: str | os.PathLike[str], *, digest: str | None = None, variant: str | None = None, threads: int | None = None
+) -> Model:
+    """Open a bundle (or a plain `.onnx` file) and make it ready: checked, self-tested, warmed up when this returns.
+
+    ``digest`` ("sha256:…") pins the bundle's identity, ``variant`` chooses a precision (default: the first), ``threads``
+    bounds the cores used (default: all that this process may run on).
+    Raises BundleError, and its kinds, for a file that may not be opened or whose answers here are not those recorded.
+    """
+    name = os.fspath(path)
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}", expected="1 or more")
+    if name.lower().endswith(".onnx"):
+        return _load_plain(name, digest, variant, threads)
+    bundle = Bundle.open(name, digest=digest)
+    chosen = _choose(bundle.manifest, variant)
+    raw = bundle.read(chosen.graph)
+    scan(raw, where=chosen.graph)
+    model = Model(raw, bundle.manifest.schema, bundle.manifest.ending, chosen, threads, bundle=bundle)
+    report = model._replay(SELF_TEST)
+    if not report.ok:
+        raise IntegrityError(f"{name}: the golden rows are not answered as recorded: {report.problems[0]}")
+    return model
+
+
+def _choose(manifest: Manifest, name: str | None) -> Variant:
+    for variant in manifest.variants:
+        if name in (None, variant.name):
+            return variant
+    names = [variant.name for variant in manifest.variants]
+    raise InputError(f"there is no variant {name!r}", expected=f"one of {names}")
+
+
+def _load_plain(path: str, digest: str | None, variant: str | None, threads: int | None) -> Model:
+    with open(path, "rb") as file:
+        raw = file.read()
+    found = f"sha256:{sha256(raw)}"
+    if digest is not None and digest != found:
+        raise IntegrityError(f"{path}: its digest is {found}, not {digest}")
+    if variant is not None:
+        raise InputError(f"there is no variant {variant!r}", expected="none: a plain .onnx file has one graph")
+    scan(raw, where=path)
+    only = Variant("onnx", path, "as written", 2**20, False)
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return Model(raw, None, Ending("graph"), only, threads, name=stem, digest=found)
+
+
+class Model:
+    """A model that is ready to answer. May be used by many threads at once, and after a fork.
+
+    ``schema`` says what goes in and out, ``manifest`` what the bundle says of itself (None for a plain `.onnx` file).
+    """
+
+    def __init__(
+        self,
+        raw: bytes,
+        schema: Schema | None,
+        ending: Ending,
+        variant: Variant,
+        threads: int | None,
+        *,
+        bundle: Bundle | None = None,
+        name: str = "",
+        digest: str = "",
+    ) -> None:
+        self._raw, self._variant, self._ending, self._bundle = raw, variant, ending, bundle
+        self._threads = threads or parallel.usable_cores()
+        self._lock = allocate_lock()
+        self._session: onnxruntime.InferenceSession | None = None
+        self.manifest: Manifest | None = bundle.manifest if bundle is not None else None
+        self.name = bundle.manifest.name if bundle is not None else name
+        self.version = bundle.manifest.version if bundle is not None else ""
+        self.variant = variant.name
+        self.digest = bundle.digest if bundle is not None else digest
+        self.graph_inputs: tuple[TensorSpec, ...] = inputs_of(self.session)
+        self.graph_outputs: tuple[TensorSpec, ...] = outputs_of(self.session)
+        self.schema: Schema = schema or plain.schema_of(self.graph_inputs, self.graph_outputs)
+        self._check_graph()
+        self._coders = coders(self.schema)
+        self._local = _local()
+        self._fast = self._compile()
+        if self._fast is not None:
+            # An instance attribute, not a method: the frame that a method adds is 2% of a call.
+            self.predict_one = self._fast  # type: ignore[method-assign]
+        _ALIVE.add(self)
+
+    # What may be asked
+
+    def predict_one(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one record, as Python scalars and lists by output name.
+
+        A table model takes {column: value}, a tensor model {input: array without the row axis}.
+        Raises InputError for a record that does not fit the schema.
+        """
+        if not self.schema.columns:
+            if not isinstance(row, Mapping):
+                raise InputError(f"got {type(row).__name__}", expected="a record, {input: array}")
+            return _first(self.run({name: np.asarray(value)[None] for name, value in row.items()}))
+        values = values_of(row, self._coders, None)
+        feeds: Arrays = self._blank(1)
+        for coder, value in zip(self._coders, values, strict=True):
+            feeds[coder.column.tensor].reshape(1, -1)[0, coder.column.index] = value
+        return _first(self._answer(feeds))
+
+    def predict(self, data: Any) -> Arrays:
+        """The answers to many rows, one array of N rows per output.
+
+        ``data`` is a frame (pandas, polars, Arrow), a dict of columns, a list of records, one record, or an array whose
+        columns are the schema's by position; for a tensor model a dict of tensors, or the one tensor.
+        Raises InputError naming column and row for a value that does not fit the schema.
+        """
+        if not self.schema.columns:
+            if not isinstance(data, Mapping):
+                if len(self.schema.inputs) != 1:
+                    raise InputError(f"got {type(data).__name__}", expected=f"a dict of {[t.name for t in self.schema.inputs]}")
+                data = {self.schema.inputs[0].name: data}
+            return self.run(data)
+        table = read_table(data, self.schema)
+        if self._ending.kind == "graph" and not self._variant.small:
+            return self._whole(table)
+        return self._blocks(table)
+
+    def run(self, tensors: Mapping[str, Any]) -> Arrays:
+        """The graph's own outputs for its own tensors: {name: array} in and out; a table model's raw sums.
+
+        Raises InputError for a name, dtype or shape that is not the graph's, or a value its dtype cannot hold.
+        """
+        feeds = check_tensors(tensors, self.graph_inputs)
+        names = [spec.name for spec in self.graph_outputs]
+        return dict(zip(names, self.session.run(names, feeds), strict=True))
+
+    def bind(self, rows: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Call:
+        """The graph with preallocated tensors of ``rows`` rows; ``shapes`` for inputs with other free axes.
+
+        Fill `call.inputs[name]`, then `call()` returns {name: array}, views that are valid until the next call.
+        Raises UnsupportedModelError for text tensors, InputError for shapes that do not fit.
+        """
+        if rows < 1:
+            raise InputError(f"rows is {rows}", expected="1 or more")
+        return Call(self.session, self.graph_inputs, self.graph_outputs, rows, shapes or {})
+
+    def verify(self) -> VerificationReport:
+        """Replay all golden rows on this machine, one by one and as one table."""
+        return self._replay(None)
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """The onnxruntime session of this process; opened anew after a fork."""
+        if self._session is None:
+            with self._lock:
+                if self._session is None:
+                    threads = 1 if self._variant.small else self._threads
+                    self._session = open_session(self._raw, threads=threads, largest_tensor=self._variant.largest_tensor)
+        return self._session
+
+    def golden_rows(self) -> list[Sample]:
+        """The golden rows that the bundle carries; none for a plain `.onnx` file."""
+        if self._bundle is None:
+            return []
+        return golden.decode(self._bundle.read(self._bundle.manifest.golden), self.schema, self._bundle.read)
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name!r} {self.version} {self.variant} {self.digest[:19]}…>"
+
+    def _repr_html_(self) -> str:
+        from .page import model_html
+
+        return model_html(self)
+
+    # How it is answered
+
+    def _check_graph(self) -> None:
+        """The bundle's schema must be the graph's."""
+        declared = {spec.name: spec for spec in self.schema.inputs}
+        found = {spec.name: spec for spec in self.graph_inputs}
+        if declared.keys() != found.keys() or any(declared[name].dtype != found[name].dtype for name in found):
+            raise BundleError("edge.json declares other inputs than the graph has")
+        if self._ending.kind == "graph":
+            if [(s.name, s.dtype) for s in self.schema.outputs] != [(s.name, s.dtype) for s in self.graph_outputs]:
+                raise BundleError("edge.json declares other outputs than the graph has")
+        elif [(s.name, s.dtype, len(s.shape)) for s in self.graph_outputs] != [("raw", "float64", 2)]:
+            raise BundleError("the ending wants a graph with the one output raw, float64 [N, K]")
+
+    def _compile(self) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
+        """The compiled `predict_one`, where the columns fill one numeric tensor and an ending follows."""
+        if self._ending.kind == "graph" or not self._coders or len(self.schema.inputs) != 1:
+            return None
+        dtype = self.schema.inputs[0].dtype
+        if dtype not in ("float64", "float32"):
+            return None
+        ordered = sorted(self._coders, key=lambda coder: coder.column.index)
+
+        def new_slot() -> Slot:
+            call = self.bind(rows=1)
+            run, binding, _ = call.parts
+            buffer = memoryview(call.inputs[self.schema.inputs[0].name]).cast("B")
+            raw = memoryview(call.outputs["raw"]).cast("B").cast("d")
+            self._local.keep = call  # the arrays behind the views
+            self._local.slot = run, binding, buffer, raw
+            return run, binding, buffer, raw
+
+        width = self.graph_outputs[0].shape[1] or 1
+        return compile_row(ordered, dtype, self._local, new_slot, onnxruntime.RunOptions(), self._ending.finish(width))
+
+    def _blank(self, rows: int) -> Arrays:
+        made: Arrays = {}
+        for spec in self.schema.inputs:
+            shape = (rows, *(1 if size is None else size for size in spec.shape[1:]))
+            made[spec.name] = np.zeros(shape, object if spec.dtype == "str" else spec.dtype)
+        return made
+
+    def _answer(self, feeds: Arrays) -> Arrays:
+        """Outputs for filled tensors, by the session and the ending."""
+        if self._ending.kind == "graph":
+            names = [spec.name for spec in self.schema.outputs]
+            return dict(zip(names, self.session.run(names, feeds), strict=True))
+        raw = self.session.run(["raw"], feeds)[0]
+        return self._ending.finish_array(raw.shape[1])(raw)
+
+    def _whole(self, table: Table) -> Arrays:
+        feeds = self._blank(table.rows)
+        table.fill(0, table.rows, feeds)
+        return self._answer(feeds)
+
+    def _blocks(self, table: Table) -> Arrays:
+        """Blocks of rows, several at once: the graph runs on one thread, so no sum depends on how many there are."""
+        outputs: Arrays = {}
+        for spec in self.schema.outputs:
+            shape = (table.rows, *(size or 0 for size in spec.shape[1:]))
+            outputs[spec.name] = np.empty(shape, object if spec.dtype == "str" else spec.dtype)
+        block = min(BLOCK, max(128, -(-table.rows // self._threads)))
+
+        def worker() -> Callable[[int, int], None]:
+            feeds = self._blank(min(block, table.rows))
+
+            def answer(start: int, stop: int) -> None:
+                part = {name: array[: stop - start] for name, array in feeds.items()}
+                table.fill(start, stop, part)
+                for name, array in self._answer(part).items():
+                    outputs[name][start:stop] = array
+
+            return answer
+
+        parallel.each_block(table.rows, block, self._threads, worker)
+        return outputs
+
+    def _replay(self, limit: int | None) -> VerificationReport:
+        samples = self.golden_rows()[:limit]
+        tolerance = self.manifest.certificate.tolerance if self.manifest is not None else {}
+        pairs: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
+        if self.schema.columns and samples:
+            together = self.predict([sample.inputs for sample in samples])
+            for i, sample in enumerate(samples):
+                pairs.append((f"golden row {i}", self.predict_one(sample.inputs), sample.outputs))
+                pairs.append((f"golden row {i} in a table", _row(together, i), sample.outputs))
+        for i, sample in enumerate(samples if not self.schema.columns else ()):
+            found = self.run(sample.inputs)
+            kept = sample.positions or {}
+            picked = {name: found[name].ravel()[kept[name]] for name in sample.outputs if name in found}
+            pairs.append((f"golden sample {i}", picked, sample.outputs))
+        return golden.report(pairs, tolerance, rows=len(samples))
+
+
+def _first(outputs: Arrays) -> dict[str, Any]:
+    return _row(outputs, 0)
+
+
+def _row(outputs: Arrays, i: int) -> dict[str, Any]:
+    return {name: array[i].tolist() if hasattr(array[i], "tolist") else array[i] for name, array in outputs.items()}
+
+
+_ALIVE: weakref.WeakSet[Model] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A session does not survive a fork: its threads are not there. The child opens its own when it first asks."""
+    for model in _ALIVE:
+        model._session = None
+        model._lock = allocate_lock()
+        model._local.__dict__.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
