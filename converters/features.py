@@ -56,17 +56,20 @@ class FiniteColumn:
     inputs: NDArray[np.generic]
     codes: Floats
     coded: bool  # text: the graph sees codes, and any unknown is -1; a number stays itself, and unknown is any other
+    whole: bool  # only whole numbers come (codes, integers): a set of them can be told
     unknown: bool
     missing: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Conditions on the graph's inputs, one per split: true = ``mode`` (value, threshold); ``swap`` exchanges the
-    children, ``missing`` says whether a missing value takes the true side (after the exchange)."""
+    """Conditions on the graph's inputs, one per split: true where value <= ``threshold``, where they are ``equal``, or
+    where the value is one of ``members`` (by split). ``swap`` exchanges the children, ``missing`` says whether a missing
+    value takes the true side (after the exchange)."""
 
     column: NDArray[np.int64]
     equal: NDArray[np.bool_]
+    members: dict[int, Floats]
     threshold: Floats
     swap: NDArray[np.bool_]
     missing: NDArray[np.bool_]
@@ -92,7 +95,8 @@ def pull_back(
     """
     n = len(feature)
     splits = Splits(
-        np.zeros(n, np.int64), np.zeros(n, bool), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int8)
+        np.zeros(n, np.int64), np.zeros(n, bool), {}, np.zeros(n), np.zeros(n, bool), np.zeros(n, bool),
+        np.full(n, -1, np.int8),
     )  # fmt: skip
     start = 0
     for block in blocks:
@@ -179,7 +183,7 @@ def _pull_sets(
 
 
 def _place_set(known: FiniteColumn, left: NDArray[np.bool_], position: int, splits: Splits) -> None:
-    """Write the condition of one set of categories: equality with one, or a cut through their order."""
+    """Write the condition of one set of categories: equality with one, a cut through their order, or membership."""
     end = len(left) - known.missing
     missing = bool(left[-1]) if known.missing else None
     sides, codes = left[:end], known.codes[:end]
@@ -206,5 +210,11 @@ def _place_set(known: FiniteColumn, left: NDArray[np.bool_], position: int, spli
         splits.threshold[position] = codes[int(turns[0])]
         splits.swap[position] = not sides[0]
         splits.missing[position] = (bool(sides[0]) if missing is None else missing) ^ (not sides[0])
+        return
+    if known.whole:
+        alone = other is False or (other is None and sides.sum() * 2 <= len(sides))
+        splits.members[position] = codes[sides == alone]
+        splits.swap[position] = not alone
+        splits.missing[position] = ((not alone) if missing is None else missing) ^ (not alone)
         return
     raise NotPulledBackError(f"a split sends {int(sides.sum())} of {len(sides)} categories to one side")

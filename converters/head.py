@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import UnsupportedModelError
-from edge_runtime.schema import TensorSpec
 
 from .trees import Ensemble
 
-__all__ = ["Head", "Linear", "classes_of", "outputs_of"]
+__all__ = ["Head", "Linear", "classes_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +51,3 @@ def classes_of(classes: NDArray[Any]) -> tuple[tuple[Any, ...], str]:
     raise UnsupportedModelError(
         f"class labels are {sorted(k.__name__ for k in kinds)}", advice="train on labels of one kind: text, int, bool or float"
     )
-
-
-def outputs_of(ending: Ending, targets: int) -> tuple[TensorSpec, ...]:
-    """What the model gives out, by the names of the contract."""
-    if ending.decision is not None:
-        return TensorSpec(ending.decision.score, "float64", (None,)), TensorSpec(ending.decision.name, "bool", (None,))
-    if ending.classes is not None:
-        assert ending.class_dtype is not None
-        return (
-            TensorSpec("label", ending.class_dtype, (None,)),
-            TensorSpec("probabilities", "float64", (None, len(ending.classes))),
-        )
-    return (TensorSpec("prediction", "float64", (None,) if targets == 1 else (None, targets)),)

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError, ParityError
+from edge_runtime.golden import differences
 from edge_runtime.model import Model
 
 from .source import Source
@@ -67,42 +68,59 @@ def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Ca
 
 
 def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]]) -> Parity:
-    """Compare records one by one, refusals included, and those that are answered also as one table.
+    """Compare records: what the model answers one by one, in a table, and what the source says; refusals included.
 
     Raises ParityError with the first rows that differ.
     """
-    answered: list[dict[str, Any]] = []
-    singles: list[dict[str, Any]] = []
-    wanted: list[Outputs] = []
+    frame = as_frame(source, records)
+    singles = [ask(lambda record=record: model.predict_one(record)) for record in records]  # type: ignore[misc]
+    taken = [i for i, single in enumerate(singles) if not isinstance(single, Exception)]
+    wanted = answers_of(source, frame, taken)
+    together = model.predict([records[i] for i in taken])
     faults: list[str] = []
     largest: dict[str, float] = {}
-    frame = as_frame(source, records)
-    for i, record in enumerate(records):
-        reference = ask(lambda i=i: source.reference(frame.iloc[i : i + 1]))  # type: ignore[misc]
-        found = ask(lambda record=record: model.predict_one(record))  # type: ignore[misc]
-        if isinstance(reference, Exception) != isinstance(found, Exception):
-            faults.append(f"  {shown(record)}\n    source: {shown(reference)}\n    model:  {shown(found)}")
-        elif not isinstance(reference, Exception) and not isinstance(found, Exception):
-            answered.append(record)
-            singles.append(found)
-            wanted.append(reference)
-            for name, value in reference.items():
-                gap = float(row_gaps(np.asarray([found[name]]), value)[0])
-                if name in source.tolerance:
-                    largest[name] = max(largest.get(name, 0.0), gap)
-                if gap > source.tolerance.get(name, 0.0):
-                    faults.append(f"  {shown(record)}\n    source: {name} {value[0]!r}\n    model:  {name} {found[name]!r}")
-    together = model.predict(answered) if answered else {}
-    for name, values in together.items():
-        for i, single in enumerate(singles):
-            if source.exact and not same_bits(values[i], single[name]):
-                faults.append(f"  {shown(answered[i])}\n    alone: {name} {single[name]!r}\n    among others: {values[i]!r}")
+    for place, i in enumerate(taken):
+        if isinstance(wanted[i], Exception):
+            faults.append(f"  {shown(records[i])}\n    source: {shown(wanted[i])}\n    model:  {shown(singles[i])}")
+            continue
+        for name, reference in wanted[i].items():
+            found = singles[i][name]
+            gap = float(differences(found, reference).max(initial=0.0))
+            if name in source.tolerance:
+                largest[name] = max(largest.get(name, 0.0), gap)
+            if gap > source.tolerance.get(name, 0.0):
+                faults.append(f"  {shown(records[i])}\n    source: {name} {reference!s}\n    model:  {name} {found!s}")
+            if source.exact and not same_bits(together[name][place], found):
+                faults.append(f"  {shown(records[i])}\n    alone: {name} {found!s}\n    among others: {together[name][place]!s}")
+    refused = sorted(set(range(len(records))) - set(taken))
+    if source.exact:  # what was only converted may refuse more than its source, never answer differently
+        for i in refused:
+            reference = ask(lambda i=i: source.reference(frame.iloc[i : i + 1]))  # type: ignore[misc]
+            if not isinstance(reference, Exception):
+                faults.append(f"  {shown(records[i])}\n    source: {shown(first(reference))}\n    model:  {shown(singles[i])}")
     if faults:
         raise ParityError(
             f"the converted model does not answer as its source on {len(faults):,} of {len(records):,} edge rows",
             rows="\n".join(faults[:WORST_SHOWN]),
         )
-    return Parity(len(answered), len(records) - len(answered), largest, tuple(answered))
+    return Parity(len(taken), len(refused), largest, tuple(records[i] for i in taken))
+
+
+def answers_of(source: Source, frame: pd.DataFrame, rows: list[int]) -> dict[int, Any]:
+    """The source's answer, or refusal, per row: asked together, and in halves where one refuses for all."""
+    if not rows:
+        return {}
+    made = ask(lambda: source.reference(frame.iloc[rows]))
+    if not isinstance(made, Exception):
+        return {i: {name: values[place] for name, values in made.items()} for place, i in enumerate(rows)}
+    if len(rows) == 1:
+        return {rows[0]: made}
+    half = len(rows) // 2
+    return answers_of(source, frame, rows[:half]) | answers_of(source, frame, rows[half:])
+
+
+def first(outputs: Outputs) -> dict[str, Any]:
+    return {name: values[0] for name, values in outputs.items()}
 
 
 def ask(call: Callable[[], Any]) -> Any:
@@ -123,18 +141,10 @@ def as_frame(source: Source, records: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def row_gaps(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
-    """Per row the largest |found - wanted|; infinite where labels differ or a NaN stands alone."""
-    found, wanted = np.asarray(found), np.asarray(wanted)
-    if found.shape != wanted.shape:
-        return np.full(len(wanted), np.inf)
-    if found.dtype.kind not in "fiu" or wanted.dtype.kind not in "fiu":
-        gap = np.where(found == wanted, 0.0, np.inf)
-    else:
-        with np.errstate(invalid="ignore"):
-            gap = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
-        gap = np.where((found == wanted) | (np.isnan(found) & np.isnan(wanted)), 0.0, np.where(np.isnan(gap), np.inf, gap))
-    return gap.reshape(len(gap), -1).max(axis=1, initial=0.0)
+def row_gaps(found: Any, wanted: Any) -> NDArray[np.float64]:
+    """Per row the largest difference of its values (see `edge_runtime.golden.differences`)."""
+    gaps = differences(found, wanted)
+    return gaps.reshape(len(gaps), -1).max(axis=1, initial=0.0)
 
 
 def same_bits(a: Any, b: Any) -> bool:

@@ -22,7 +22,7 @@ from .grid import round_to_grid
 __all__ = ["Ensemble", "Tree", "lower", "leaf_numbers"]
 
 Floats = NDArray[np.float64]
-LESS_OR_EQUAL, EQUAL = 0, 4
+LESS_OR_EQUAL, EQUAL, MEMBER = 0, 4, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,7 @@ class _Placed:
     root: int
     column: NDArray[np.int64]
     equal: NDArray[np.bool_]
+    members: dict[int, Floats]  # by node
     threshold: Floats
     true: NDArray[np.int64]
     false: NDArray[np.int64]
@@ -153,9 +154,10 @@ def _place(trees: Sequence[Tree], splits: Splits) -> list[_Placed]:
                 goes[node] = tree.left[node] if constant[node] else tree.right[node]
         while (goes[goes] != goes).any():
             goes = goes[goes]
+        members = {int(node): splits.members[i] for i, node in enumerate(np.flatnonzero(inner), start) if i in splits.members}
         placed.append(
             _Placed(
-                int(goes[0]), spread(splits.column), spread(splits.equal), spread(splits.threshold),
+                int(goes[0]), spread(splits.column), spread(splits.equal), members, spread(splits.threshold),
                 np.where(inner, goes[true], -1), np.where(inner, goes[false], -1), spread(splits.missing), inner,
             )  # fmt: skip
         )
@@ -182,6 +184,7 @@ def _tree_node(
     thresholds: list[float] = []
     modes: list[int] = []
     missing: list[int] = []
+    members: list[float] = []  # those of each set, ended by a NaN
     children: tuple[list[int], list[int]] = ([], [])
     is_leaf: tuple[list[int], list[int]] = ([], [])
     roots: list[int] = []
@@ -209,7 +212,9 @@ def _tree_node(
                 children[side][parent] = here
             columns.append(column[node])
             thresholds.append(threshold[node])
-            modes.append(EQUAL if equal[node] else LESS_OR_EQUAL)
+            modes.append(MEMBER if node in tree.members else EQUAL if equal[node] else LESS_OR_EQUAL)
+            if node in tree.members:
+                members += [*tree.members[node].tolist(), np.nan]
             missing.append(int(missing_true[node]))
             inner_children = []
             for which in (0, 1):
@@ -221,6 +226,7 @@ def _tree_node(
                     children[which].append(len(weights)), is_leaf[which].append(1)
                     weights.append(values[child]), leaf_targets.append(target)
             pending.extend(reversed(inner_children))
+    sets = {"membership_values": numpy_helper.from_array(np.array(members, np.float64), "members")} if members else {}
     return graph.node(
         "TreeEnsemble", [x], name=name, domain="ai.onnx.ml",
         n_targets=n_targets, aggregate_function=1, post_transform=0,
@@ -231,7 +237,7 @@ def _tree_node(
         nodes_trueleafs=is_leaf[0], nodes_falseleafs=is_leaf[1],
         nodes_missing_value_tracks_true=missing, tree_roots=roots,
         leaf_targetids=leaf_targets,
-        leaf_weights=numpy_helper.from_array(np.array(weights, np.float64), "weights"),
+        leaf_weights=numpy_helper.from_array(np.array(weights, np.float64), "weights"), **sets,
     )  # fmt: skip
 
 

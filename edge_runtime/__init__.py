@@ -8,9 +8,14 @@ Belongs here: the public names, and nothing else. Converters, benchmarks and the
 Imported as edge_runtime.
 """
 
-from .bundle import Bundle
-from .ending import Decision
-from .errors import (
+import os
+
+# onnxruntime's wheels start a telemetry thread and write to the home folder unless told not to before they load.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+from .bundle import Bundle  # noqa: E402
+from .ending import Decision  # noqa: E402
+from .errors import (  # noqa: E402
     BudgetError,
     BundleError,
     EdgeError,
@@ -21,11 +26,11 @@ from .errors import (
     ParityError,
     UnsupportedModelError,
 )
-from .golden import VerificationReport
-from .manifest import Manifest, Variant
-from .model import Model, load
-from .schema import ColumnSpec, Schema, TensorSpec
-from .version import VERSION as __version__
+from .golden import VerificationReport  # noqa: E402
+from .manifest import Manifest, Variant  # noqa: E402
+from .model import Model, load  # noqa: E402
+from .schema import ColumnSpec, Schema, TensorSpec  # noqa: E402
+from .version import VERSION as __version__  # noqa: E402
 
 __all__ = [
     "BudgetError",

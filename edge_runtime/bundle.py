@@ -151,6 +151,8 @@ def check_entries(entries: tuple[Entry, ...], members: list[Member]) -> None:
     for entry, member in zip(entries, members, strict=True):
         if entry.sha256 != sha256(member.data):
             raise IntegrityError(f"entry {entry.name!r} does not have the sha256 that {MANIFEST} lists")
+        if entry.crc != member.crc:
+            raise IntegrityError(f"entry {entry.name!r} does not have the CRC that {MANIFEST} lists")
 
 
 def in_order(names: Mapping[str, bytes], golden: str) -> list[str]:
@@ -163,7 +165,7 @@ def smaller(name: str, content: bytes) -> Member:
 
 
 def describe(member: Member) -> Entry:
-    return Entry(member.name, member.method, len(member.data), member.size, sha256(member.data))
+    return Entry(member.name, member.method, len(member.data), member.size, member.crc, sha256(member.data))
 
 
 def replace_file(path: str, raw: bytes) -> None:

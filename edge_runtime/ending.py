@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .canonical import take
 from .errors import BundleError
 from .exponential import exp, exp_array
-from .schema import decimal
+from .schema import TensorSpec, decimal, in_range
 
 __all__ = ["Decision", "Ending"]
 
@@ -96,12 +96,16 @@ class Ending:
             stored = str if class_dtype == "float64" else CLASS_DTYPES[class_dtype]
             if len(classes) < 2 or not all(type(value) is stored for value in classes):
                 raise BundleError(f"classes must be two or more values of {class_dtype}")
-            classes = tuple(decimal(value, "classes") for value in classes) if stored is not CLASS_DTYPES[class_dtype] else tuple(classes)
+            classes = tuple(decimal(value, "classes") if class_dtype == "float64" else value for value in classes)
+            if len(set(classes)) != len(classes) or (class_dtype == "int64" and not all(in_range(v, "int64") for v in classes)):
+                raise BundleError(f"classes must be distinct values of {class_dtype}")
+            if kind == "logistic" and len(classes) != 2:
+                raise BundleError("the ending logistic goes with two classes")
         made = None
         if decision is not None:
             name, score, threshold = take(decision, "decision", name=str, score=str, threshold=str)
-            if classes is None or len(classes) != 2:
-                raise BundleError("a decision goes with a classifier of two classes")
+            if classes is None or len(classes) != 2 or kind == "softmax":
+                raise BundleError("a decision goes with two classes and one raw sum")
             try:
                 made = Decision(score, name, decimal(threshold, "threshold"))
             except ValueError as error:
@@ -110,6 +114,24 @@ class Ending:
         if not 0.0 < divisor < float("inf"):
             raise BundleError(f"the ending's scale is {scale}; expected a positive number")
         return cls(kind, divisor, classes, class_dtype, tie, made)
+
+    def outputs(self, width: int) -> tuple[TensorSpec, ...]:
+        """What the model gives out for raw sums [N, ``width``]. Raises BundleError if no ending has such a width."""
+        if self.classes is None:
+            if self.kind == "exp" and width != 1:
+                raise BundleError("the ending exp goes with one raw sum")
+            return (TensorSpec("prediction", "float64", (None,) if width == 1 else (None, width)),)
+        if width != (1 if self.kind == "logistic" or self.decision else len(self.classes)) and not (
+            self.kind == "share" and width == 1 and len(self.classes) == 2
+        ):
+            raise BundleError(f"{len(self.classes)} classes do not go with {width} raw sums")
+        if self.decision is not None:
+            return TensorSpec(self.decision.score, "float64", (None,)), TensorSpec(self.decision.name, "bool", (None,))
+        assert self.class_dtype is not None
+        return (
+            TensorSpec("label", self.class_dtype, (None,)),
+            TensorSpec("probabilities", "float64", (None, len(self.classes))),
+        )
 
     def finish(self, width: int) -> Finish:
         """The function from one row's raw sums (``width`` floats) to its outputs as Python scalars and lists."""
@@ -125,6 +147,8 @@ class Ending:
 
         def finish_many(raw: Sequence[float]) -> Outputs:
             best = max(raw)
+            if best != best or any(value != value for value in raw):
+                return {"label": classes[0], "probabilities": [float("nan")] * len(classes)}
             if self.kind == "share":
                 shares = [value / scale for value in raw]
             else:
@@ -133,8 +157,7 @@ class Ending:
                 for power in powers:
                     total += power
                 shares = [power / total for power in powers]
-            label = classes[list(raw).index(best)] if best == best else classes[0]
-            return {"label": label, "probabilities": shares}
+            return {"label": classes[list(raw).index(best)], "probabilities": shares}
 
         return finish_many
 
@@ -191,11 +214,12 @@ class Ending:
             if self.kind == "share":
                 shares = raw / scale
             else:
-                shares = exp_array(raw - best[:, None])
-                total = np.zeros(len(raw))
-                for k in range(shares.shape[1]):  # in class order: the same sum as one row's
-                    total += shares[:, k]
-                shares /= total[:, None]
+                with np.errstate(all="ignore"):  # infinite raw sums give NaN, as they do for one row
+                    shares = exp_array(raw - best[:, None])
+                    total = np.zeros(len(raw))
+                    for k in range(shares.shape[1]):  # in class order: the same sum as one row's
+                        total += shares[:, k]
+                    shares /= total[:, None]
             return {"label": labels[np.argmax(raw == best[:, None], axis=1)], "probabilities": shares}
 
         return finish_many

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .errors import BundleError
 from .schema import Schema
 
-__all__ = ["Sample", "VerificationReport", "decode", "encode", "largest_difference"]
+__all__ = ["Sample", "VerificationReport", "decode", "differences", "encode", "report"]
 
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 POSITIONS = 256  # outputs of tensors are kept at so many places
@@ -29,7 +29,8 @@ POSITIONS = 256  # outputs of tensors are kept at so many places
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """Golden rows replayed here. ``largest`` is the largest difference per output, ``tolerance`` what is allowed, and
+    """Golden rows replayed here. ``largest`` is the largest difference per output (relative above 1), ``tolerance`` what
+    is allowed, and
     ``problems`` the rows that are off, in words."""
 
     rows: int
@@ -115,17 +116,19 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
         raise BundleError(f"golden rows are malformed ({type(error).__name__}: {error})") from None
 
 
-def largest_difference(found: Any, wanted: Any) -> float:
-    """The largest |found - wanted|; infinite where text, a bool, a shape or the place of a NaN differs."""
+def differences(found: Any, wanted: Any) -> NDArray[np.float64]:
+    """|found - wanted| of each value, relative where |wanted| is above 1; infinite where text, a bool, a shape or the
+    place of a NaN differs."""
     a, b = np.asarray(found), np.asarray(wanted)
     if a.shape != b.shape:
-        return math.inf
+        return np.full(b.shape or (1,), math.inf)
     if a.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
-        return 0.0 if bool((a == b).all()) else math.inf
-    with np.errstate(invalid="ignore"):
+        return np.where(a == b, 0.0, math.inf)
+    with np.errstate(invalid="ignore", over="ignore"):
         same = (a == b) | ((a != a) & (b != b))
-        gap = np.where(same, 0.0, np.abs(a.astype(np.float64) - b.astype(np.float64)))
-    return float(np.nan_to_num(gap, nan=math.inf, posinf=math.inf).max(initial=0.0))
+        gap = np.abs(a.astype(np.float64) - b.astype(np.float64)) / np.maximum(1.0, np.abs(b))
+    made: NDArray[np.float64] = np.where(same, 0.0, np.where(gap == gap, gap, math.inf))
+    return made
 
 
 def report(
@@ -139,7 +142,7 @@ def report(
             problems.append(f"{what}: outputs {sorted(found)} instead of {sorted(wanted)}")
             continue
         for name in wanted:
-            gap = largest_difference(found[name], wanted[name])
+            gap = float(differences(found[name], wanted[name]).max(initial=0.0))
             largest[name] = max(largest.get(name, 0.0), gap)
             if gap > tolerance.get(name, 0.0):
                 problems.append(f"{what}: {name} is {found[name]!r}, recorded {wanted[name]!r}")

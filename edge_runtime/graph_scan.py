@@ -10,7 +10,7 @@ Imported as edge_runtime.graph_scan. The rules are described in docs/bundle-form
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import BundleError
 from .operators import LEFT_OUT, OPERATORS
@@ -57,6 +57,8 @@ REFUSED = {
     "external_data": "has its data in another file; expected all data in the graph",
     "segment": "is one segment of a tensor; expected a whole one",
 }
+BUILT_IN = ("ai.onnx", "com.microsoft", "com.ms.")
+"""How the domains begin in which onnxruntime would run its own operator, and not the function of that name."""
 DATA = {"float_data", "int32_data", "string_data", "int64_data", "raw_data", "double_data", "uint64_data"}
 STRING = 8  # TensorProto.DataType
 WIRES = {"int": 0, "double": 1, "bytes": 2, "float": 5}
@@ -74,22 +76,18 @@ Operator = tuple[str, str, str]
 """Domain, name, overload."""
 Uses = dict[Operator | None, dict[Operator, int]]
 """How often each function (None: the graph) uses each operator."""
+Field = tuple[str, bool, bool, str, re.Pattern[bytes] | None]
+"""Name, at most once, its value is wanted, the message that it holds if that is walked, what its runs look like."""
 
 
-class Field(NamedTuple):
-    name: str
-    once: bool
-    wanted: bool
-    message: str  # what it holds, if that is walked
-    run: re.Pattern[bytes] | None
-
-
-class Place(NamedTuple):
+class Place:
     """Where the walk is: a chain up to the model, put into words only for an error."""
 
-    outer: Place | None
-    kind: str
-    values: dict[str, list[Any]]
+    __slots__ = ("kind", "outer", "values")
+
+    def __init__(self, outer: Place | None, kind: str) -> None:
+        self.outer, self.kind = outer, kind
+        self.values: dict[str, list[Any]] = {}
 
     def __str__(self) -> str:
         words: list[str] = []
@@ -120,7 +118,7 @@ def scan(raw: bytes, *, where: str = "graph") -> None:
     stack: list[tuple[str, int, int, Place | None, Operator | None, int]] = [("ModelProto", 0, len(raw), None, None, 0)]
     while stack:
         kind, start, stop, outer, owner, depth = stack.pop()
-        place = Place(outer, kind if outer else where, {})
+        place = Place(outer, kind if outer else where)
         if depth > DEPTH:
             raise BundleError(f"{where} nests more than {DEPTH} messages")
         counts, inner = read(raw, kind, start, stop, place)
@@ -134,13 +132,13 @@ def scan(raw: bytes, *, where: str = "graph") -> None:
             check_tensor(place, counts)
         elif kind == "FunctionProto":
             owner = operator(place, "name")
-            if owner in uses or owner[1] in OPERATORS.get(owner[0], ()):
-                raise BundleError(f"{place} is defined twice, or has the name of a listed operator")
+            if owner in uses or not owner[0] or owner[0].startswith(BUILT_IN):
+                raise BundleError(f"{place} is defined twice, or in a domain of onnxruntime's own operators")
             uses[owner] = {}
         elif kind == "StringStringEntryProto" and place.text("key").lower().startswith(("ort", "ep_")):
             raise BundleError(f"{where} has metadata that configures onnxruntime:{place.shown('key')}")
-        elif kind == "ModelProto" and "graph" not in counts:
-            raise BundleError(f"{where} has no graph in it; expected an ONNX model")
+        elif kind == "ModelProto" and not counts.keys() >= {"graph", "opset_import"}:
+            raise BundleError(f"{where} has no graph in it, or does not name its opset; expected an ONNX model")
         stack += [(message, start, stop, place, owner, depth + 1) for message, start, stop in reversed(inner)]
     for used, place in first.items():
         check_operator(used, place, uses)
@@ -280,10 +278,10 @@ def table(kind: str) -> dict[int, Field]:
         type_ = marked.rstrip("*!")
         wire, once = WIRES.get(type_, 2), "*" not in marked
         run = RUNS.get(name) if kind == "AttributeProto" else None
-        field = Field(name, once, "!" in marked, "" if type_ in WIRES else type_, run)
-        fields[int(number) << 3 | wire] = field
+        wanted, message = "!" in marked, "" if type_ in WIRES else type_
+        fields[int(number) << 3 | wire] = (name, once, wanted, message, run)
         if wire != 2 and not once:  # numbers may also come in one piece
-            fields[int(number) << 3 | 2] = field._replace(run=None)
+            fields[int(number) << 3 | 2] = (name, once, wanted, message, None)
     return fields
 
 

@@ -24,13 +24,14 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file in the container: ``method`` "stored" or "deflate", ``stored`` and ``size`` in bytes, ``sha256`` of the
-    stored bytes (64 hex digits)."""
+    """One file in the container: ``method`` "stored" or "deflate", ``stored`` and ``size`` in bytes, ``crc`` (CRC-32) of
+    its content, ``sha256`` of the stored bytes (64 hex digits)."""
 
     name: str
     method: str
     stored: int
     size: int
+    crc: int
     sha256: str
 
     def to_json(self) -> dict[str, Any]:
@@ -38,14 +39,14 @@ class Entry:
 
     @classmethod
     def from_json(cls, data: object) -> Entry:
-        name, method, stored, size, sha256 = take(
-            data, "entry", name=str, method=str, stored=int, size=int, sha256=str
+        name, method, stored, size, crc, sha256 = take(
+            data, "entry", name=str, method=str, stored=int, size=int, crc=int, sha256=str
         )
         if method not in ("stored", "deflate") or stored < 0 or size < 0 or (method == "stored" and stored != size):
             raise BundleError(f"entry {name!r} has an impossible method or size")
         if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
             raise BundleError(f"entry {name!r} has a malformed sha256")
-        return cls(name, method, stored, size, sha256)
+        return cls(name, method, stored, size, crc, sha256)
 
 
 @dataclass(frozen=True, slots=True)

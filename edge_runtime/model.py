@@ -58,7 +58,10 @@ def load(
     raw = bundle.read(chosen.graph)
     scan(raw, where=chosen.graph)
     model = Model(raw, bundle.manifest.schema, bundle.manifest.ending, chosen, threads, bundle=bundle)
-    report = model._replay(SELF_TEST)
+    try:
+        report = model._replay(SELF_TEST)
+    except InputError as error:
+        raise IntegrityError(f"{name}: the golden rows do not fit the schema: {error}") from error
     if not report.ok:
         raise IntegrityError(f"{name}: the golden rows are not answered as recorded: {report.problems[0]}")
     return model
@@ -156,7 +159,7 @@ class Model:
                     raise InputError(f"got {type(data).__name__}", expected=f"a dict of {[t.name for t in self.schema.inputs]}")
                 data = {self.schema.inputs[0].name: data}
             return self.run(data)
-        table = read_table(data, self.schema)
+        table = read_table(data, self.schema, self._coders)
         if self._ending.kind == "graph" and not self._variant.small:
             return self._whole(table)
         return self._blocks(table)
@@ -216,11 +219,16 @@ class Model:
         found = {spec.name: spec for spec in self.graph_inputs}
         if declared.keys() != found.keys() or any(declared[name].dtype != found[name].dtype for name in found):
             raise BundleError("edge.json declares other inputs than the graph has")
-        if self._ending.kind == "graph":
-            if [(s.name, s.dtype) for s in self.schema.outputs] != [(s.name, s.dtype) for s in self.graph_outputs]:
-                raise BundleError("edge.json declares other outputs than the graph has")
-        elif [(s.name, s.dtype, len(s.shape)) for s in self.graph_outputs] != [("raw", "float64", 2)]:
-            raise BundleError("the ending wants a graph with the one output raw, float64 [N, K]")
+        outputs = self.graph_outputs
+        if self._ending.kind != "graph":
+            width = outputs[0].shape[1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
+            if width is None or (outputs[0].name, outputs[0].dtype) != ("raw", "float64"):
+                raise BundleError("the ending wants a graph with the one output raw, float64 [N, K]")
+            outputs = self._ending.outputs(width)
+        if [(spec.name, spec.dtype) for spec in self.schema.outputs] != [(spec.name, spec.dtype) for spec in outputs]:
+            raise BundleError("edge.json declares other outputs than the model gives")
+        if self._ending.kind != "graph" and self.schema.outputs != outputs:
+            raise BundleError("edge.json declares other output shapes than the model gives")
 
     def _compile(self) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
         """The compiled `predict_one`, where the columns fill one numeric tensor and an ending follows."""
@@ -266,9 +274,15 @@ class Model:
     def _blocks(self, table: Table) -> Arrays:
         """Blocks of rows, several at once: the graph runs on one thread, so no sum depends on how many there are."""
         outputs: Arrays = {}
-        for spec in self.schema.outputs:
-            shape = (table.rows, *(size or 0 for size in spec.shape[1:]))
-            outputs[spec.name] = np.empty(shape, object if spec.dtype == "str" else spec.dtype)
+        lock = allocate_lock()
+
+        def place(start: int, stop: int, part: Arrays) -> None:
+            with lock:  # the first block says what an output's rows look like
+                if not outputs:
+                    outputs.update({name: np.empty((table.rows, *a.shape[1:]), a.dtype) for name, a in part.items()})
+            for name, array in part.items():
+                outputs[name][start:stop] = array
+
         block = min(BLOCK, max(128, -(-table.rows // self._threads)))
 
         def worker() -> Callable[[int, int], None]:
@@ -277,11 +291,12 @@ class Model:
             def answer(start: int, stop: int) -> None:
                 part = {name: array[: stop - start] for name, array in feeds.items()}
                 table.fill(start, stop, part)
-                for name, array in self._answer(part).items():
-                    outputs[name][start:stop] = array
+                place(start, stop, self._answer(part))
 
             return answer
 
+        if not table.rows:
+            return self._answer(self._blank(0))
         parallel.each_block(table.rows, block, self._threads, worker)
         return outputs
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import operator
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import InputError
-from .schema import ColumnSpec
-from .values import Coder, describe
+from .tables import check_keys
+from .values import Coder, FloatCoder, IntegerCoder
 
 __all__ = ["compile_row", "values_of"]
 
@@ -24,30 +23,13 @@ Slot = tuple[Callable[..., object], Any, Any, Any]
 """The bound run, its binding, the input's buffer and the output's view of floats; one per thread."""
 
 
-def values_of(row: object, coders: Sequence[Coder], number: int | None) -> list[Any]:
+def values_of(row: Mapping[str, Any], coders: Sequence[Coder], number: int | None) -> list[Any]:
     """What a record puts into the tensor(s), column by column; the law in its slow form.
 
     Raises InputError for an unknown, missing or unacceptable value; ``number`` is the row's, where it has one.
     """
-    if not isinstance(row, dict):
-        raise InputError(f"got {describe(row)}", expected="a record, {column: value}", row=number)
-    if len(row) != len(coders) or any(coder.column.name not in row for coder in coders):
-        names = [coder.column.name for coder in coders]
-        refuse_names(row, names, number)
+    check_keys(row, [coder.column.name for coder in coders], number)
     return [coder.one(row[coder.column.name], number) for coder in coders]
-
-
-def refuse_names(row: dict[Any, Any], names: list[str], number: int | None) -> None:
-    """Raise InputError for a record whose keys are not ``names``, with the closest match."""
-    import difflib
-
-    absent = [name for name in names if name not in row]
-    for key in row:
-        if key not in names:
-            close = difflib.get_close_matches(str(key), absent or names, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"unknown column{hint}", expected=f"the columns {names}", column=str(key), row=number)
-    raise InputError("the record lacks a column", expected="a value, or None where it may be missing", column=absent[0], row=number)
 
 
 def compile_row(
@@ -60,7 +42,7 @@ def compile_row(
     names = [f"v{i}" for i in range(len(coders))]
     packer = struct.Struct(f"={len(coders)}{'d' if dtype == 'float64' else 'f'}")
 
-    def slow(row: object) -> Any:
+    def slow(row: Mapping[str, Any]) -> Any:
         run, binding, buffer, raw = new_slot() if not hasattr(local, "slot") else local.slot
         packer.pack_into(buffer, 0, *values_of(row, coders, None))
         run(binding, options)
@@ -113,7 +95,8 @@ def _check(v: str, i: int, coder: Coder, dtype: str, scope: dict[str, Any]) -> l
     if column.dtype == "bool":
         lines = [f"if {v} is not True and {v} is not False:"]
         return [*lines, f"    if {v} is not None: return slow(row)", f"    {v} = nan"] if coder.nullable else [f"{lines[0]} return slow(row)"]
-    low, high = _bounds(column)
+    assert isinstance(coder, (FloatCoder, IntegerCoder))
+    low, high = coder.low, coder.high
     scope[f"low{i}"], scope[f"high{i}"] = low, high
     outside = f"not low{i} <= {v} <= high{i}"
     if "int" in column.dtype:
@@ -127,9 +110,3 @@ def _check(v: str, i: int, coder: Coder, dtype: str, scope: dict[str, Any]) -> l
         lines = [f"if type({v}) is not float:", f"    if {v} is None: {v} = nan", "    else: return slow(row)"]
         return [*lines, beyond] if beyond else lines
     return [f"if type({v}) is not float or {outside}: return slow(row)"]
-
-
-def _bounds(column: ColumnSpec) -> tuple[float, float]:
-    low, high = column.low, column.high
-    assert low is not None and high is not None  # numbers have bounds (schema.py)
-    return low, high

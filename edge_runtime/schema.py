@@ -95,11 +95,14 @@ class ColumnSpec:
                 raise BundleError(f"column {name!r} has categories that are not distinct values of {dtype}")
             if dtype in ("float32", "float64"):
                 categories = [decimal(value, name) for value in categories]
+            if dtype in INTEGER_RANGE and not all(in_range(value, dtype) for value in categories):
+                raise BundleError(f"column {name!r} has categories outside {dtype}")
+        bounds = [None if bound is None else decimal(bound, name) for bound in (low, high)]
+        if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
+            raise BundleError(f"column {name!r} has bounds in the wrong order: {low}, {high}")
         return cls(
-            name, dtype, nullable, tensor, index,
-            None if low is None else decimal(low, name), None if high is None else decimal(high, name),
-            None if categories is None else tuple(categories), open_,
-        )  # fmt: skip
+            name, dtype, nullable, tensor, index, *bounds, None if categories is None else tuple(categories), open_
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +139,18 @@ class Schema:
                 raise BundleError(f"the schema has two {kind}s of one name: {names!r}")
         if not self.columns:
             return
-        filled = sorted((column.tensor, column.index) for column in self.columns)
-        wanted = sorted((t.name, i) for t in self.inputs for i in range((t.shape[1:] or (1,))[0] or 0))
-        if filled != wanted:
+        widths = {tensor.name: tensor.shape[1] if tensor.shape[1:] else 1 for tensor in self.inputs}
+        flat = all(len(tensor.shape) in (1, 2) and tensor.shape[0] is None for tensor in self.inputs)
+        filled = {(column.tensor, column.index) for column in self.columns}
+        inside = all(0 <= index < (widths.get(tensor) or 0) for tensor, index in filled)
+        exactly = len(filled) == len(self.columns) == sum(width or 0 for width in widths.values())
+        if not (flat and inside and exactly):
             raise BundleError("the schema's columns do not fill the graph's inputs exactly once")
+
+
+def in_range(value: int, dtype: str) -> bool:
+    low, high = INTEGER_RANGE[dtype]
+    return low <= value <= high
 
 
 def decimal(text: str, where: str) -> float:

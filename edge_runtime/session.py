@@ -1,8 +1,8 @@
 """One onnxruntime session from bytes that were scanned, with every option that matters locked.
 
-The official builds of onnxruntime 1.32 collect telemetry: importing one makes a database and a device identifier below
-~/.cache and starts an uploader's thread. This package promises that there is none, so it is switched off before
-onnxruntime is first imported, which is here: no other module of the core may import it earlier.
+The official builds of onnxruntime (seen in 1.31 and 1.32) collect telemetry: importing one makes a database and a
+device identifier below ~/.cache and starts an uploader's thread. This package promises that there is none, and a
+variable of the environment switches it off, set in edge_runtime/__init__.py before anything imports onnxruntime.
 
 Belongs here: making the session, reading its inputs and outputs. Not here: what may be in a graph (graph_scan.py),
 calling it (model.py).
@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import os
 from typing import Any
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native

@@ -1,7 +1,7 @@
 """What a value may be: the law for one value, and for an array of one column's values.
 
 Belongs here: which values a column accepts, what of them enters the graph, and how a refusal reads. Not here: where the
-values come from (tables.py, row.py). Imported as edge_runtime.values. The law in words: DESIGN.md, "What a value may be".
+values come from (tables.py, row.py). Imported as edge_runtime.values.
 
 `one` is the law. `many` is its fast form: it gives the same bits, and leaves to `one` whatever is not plainly right.
 """
@@ -35,7 +35,7 @@ LONGEST_SHOWN = 40
 
 
 class Coder:
-    """One column and the tensor it lies in. ``dtype`` is the tensor's (object for text). Safe to share among threads."""
+    """One column in its tensor. ``dtype`` is the tensor's (object for text). Safe to share among threads."""
 
     takes = ""  # dtype characters of the arrays that `_many` understands
 
@@ -90,18 +90,21 @@ class Coder:
         """The fast form over an array whose dtype is in ``takes``; None wherever `one` has to look."""
         raise NotImplementedError
 
-    def _split(self, values: NDArray[Any], missing: Absent) -> tuple[NDArray[Any], Absent, Any, Any] | None:
-        """The values that are not missing, which ones are, and the bounds of the former (inf, -inf if there are none)."""
+    def _extent(self, values: NDArray[Any], missing: Absent) -> tuple[Absent, Any, Any] | None:
+        """Which values are missing, and the least and the largest of the others (inf, -inf if there are none).
+
+        None if there are missing values and the column is not nullable.
+        """
         known = values if missing is None else values[~missing]
-        absent = missing
-        low = least(known)
+        absent, low = missing, least(known)
         if math.isnan(low):
             absent = np.isnan(values) if missing is None else np.isnan(values) | missing
-            known = values[~absent]
-            low = least(known)
         if absent is not None and not self.nullable:
             return None
-        return known, absent, low, np.maximum.reduce(known).item() if known.size else -math.inf
+        if not math.isnan(low):
+            return absent, low, np.maximum.reduce(known).item() if known.size else -math.inf
+        low = np.fmin.reduce(known).item()  # passes over NaN
+        return (absent, math.inf, -math.inf) if math.isnan(low) else (absent, low, np.fmax.reduce(known).item())
 
     def _finish(self, out: NDArray[Any], absent: Absent) -> NDArray[Any] | None:
         if self.listed is not None:
@@ -110,7 +113,7 @@ class Coder:
                 return None
         if absent is not None:
             out = out.copy()
-            out[absent] = math.nan  # always the same NaN, whatever bits came in
+            np.putmask(out, absent, math.nan)  # always the same NaN, whatever bits came in
         return out
 
     def _close(self, members: Iterable[Scalar]) -> None:
@@ -172,14 +175,14 @@ class FloatCoder(Coder):
         return float(number)
 
     def _many(self, values: NDArray[Any], missing: Absent) -> NDArray[Any] | None:
-        split = self._split(values, missing)
-        if split is None:
+        extent = self._extent(values, missing)
+        if extent is None:
             return None
-        known, absent, low, high = split
-        if known.size and not (self.low <= low and high <= self.high):
+        absent, low, high = extent
+        if low <= high and not (self.low <= low and high <= self.high):
             return None
         if values.dtype.kind != "f":
-            if known.size and not (-EXACT["float64"] <= low and high <= EXACT["float64"]):
+            if low <= high and not (-EXACT["float64"] <= low and high <= EXACT["float64"]):
                 return None
             values = values.astype(np.float64)
         if values.dtype.itemsize > self.narrow.itemsize:
@@ -220,14 +223,17 @@ class IntegerCoder(Coder):
         return float(value) if self.dtype.kind == "f" else int(value)
 
     def _many(self, values: NDArray[Any], missing: Absent) -> NDArray[Any] | None:
-        split = self._split(values, missing)
-        if split is None:
+        extent = self._extent(values, missing)
+        if extent is None:
             return None
-        known, absent, low, high = split
-        if known.size and not (self.low <= low and high <= self.high):  # Python's own comparison: exact
+        absent, low, high = extent
+        if low <= high and not (self.low <= low and high <= self.high):  # Python's own comparison: exact
             return None
-        if values.dtype.kind == "f" and not (np.trunc(known) == known).all():
-            return None
+        if values.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                whole = np.trunc(values) == values
+            if not (whole if absent is None else whole | absent).all():
+                return None
         with np.errstate(over="ignore", invalid="ignore"):  # what lies under a missing value may be anything
             return self._finish(values.astype(self.dtype, copy=False), absent)
 
@@ -393,7 +399,7 @@ def merge(values: Sequence[Any] | NDArray[Any], missing: Absent) -> Sequence[Any
 
 
 def pack(values: Sequence[Any]) -> tuple[NDArray[Any] | None, Absent]:
-    """An array that holds exactly ``values``, and where None stood in it; no array unless all are of one Python kind."""
+    """An array that holds exactly ``values``, and where None stood; no array unless all are of one Python kind."""
     kinds = set(map(type, values))
     gaps = type(None) in kinds
     kinds.discard(type(None))

@@ -6,40 +6,47 @@ Imported as edge_runtime.converters.sources.sklearn.other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import skl2onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from skl2onnx.common.data_types import (
     BooleanTensorType,
     DoubleTensorType,
     FloatTensorType,
-    Int64TensorType,
     StringTensorType,
 )
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from threadpoolctl import threadpool_limits
 
 from edge_runtime.ending import Ending
-from edge_runtime.errors import UnsupportedModelError
+from edge_runtime.errors import BundleError, UnsupportedModelError
+from edge_runtime.golden import differences
+from edge_runtime.graph_scan import scan
 from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, Schema, TensorSpec
+from edge_runtime.session import inputs_of, open_session
 
 from ...graph import IR_VERSION, OPSETS, element_type
 from ...head import classes_of
+from ...data import Data
 from ...source import Request, Source
 from .pipeline import on_one_thread
 from .preprocessing import used_columns
-from .tabular import Asked, column_dtype, decided, frame_of, rows_of
+from .tabular import UNKNOWN_TEXT, Asked, column_dtype, decided, frame_of, rows_of
 
 __all__ = ["read"]
 
 TYPES = {"float64": DoubleTensorType, "float32": FloatTensorType, "str": StringTensorType, "bool": BooleanTensorType}
 OPSET = {"": OPSETS[""], "ai.onnx.ml": 3}
+TOLERANCE = 1e-5
+TRIED_ROWS = 8
 
 
 def read(model: Any, estimator: Any, request: Request, framework: str, *, reason: str) -> Source:
@@ -51,7 +58,7 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
     for precision in precisions:
         dtypes = [column_dtype(frame.iloc[:, c], str(frame.columns[c]), precision, model) for c in range(frame.shape[1])]
         try:
-            graph = _convert(model, estimator, frame, dtypes, used, request.data.positional)
+            graph = _convert(model, estimator, frame, dtypes, used, precision, request.data.positional)
         except UnsupportedModelError as error:
             failures.append(error)
             continue
@@ -60,26 +67,32 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
 
 
 def _convert(
-    model: Any, estimator: Any, frame: pd.DataFrame, dtypes: list[str], used: list[int], positional: bool
+    model: Any, estimator: Any, frame: pd.DataFrame, dtypes: list[str], used: list[int], precision: str, positional: bool
 ) -> onnx.ModelProto:
+    number = TYPES[precision]  # of integers too: skl2onnx does not mix them in one transformer
     if positional:
-        kind = np.result_type(*(np.dtype(dtype) for dtype in dtypes)).name
-        initial = [("x", TYPES.get(kind, FloatTensorType)([None, len(dtypes)]))]
+        initial = [("x", number([None, len(dtypes)]))]
     else:
-        initial = [(str(frame.columns[c]), TYPES.get(dtypes[c], Int64TensorType)([None, 1])) for c in used]
-    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+        initial = [(str(frame.columns[c]), TYPES.get(dtypes[c], number)([None, 1])) for c in used]
+    options: dict[str, Any] = {}
+    if hasattr(estimator, "predict_proba"):
+        options["zipmap"] = False
+    if isinstance(estimator, (KNeighborsClassifier, KNeighborsRegressor)):
+        options["optim"] = "cdist"  # otherwise a Scan, which the graph rule does not let in
     name = type(estimator).__name__
     try:
-        graph = skl2onnx.to_onnx(model, initial_types=initial, options=options, target_opset=OPSET)
+        graph = skl2onnx.to_onnx(model, initial_types=initial, options={id(estimator): options}, target_opset=OPSET)
     except (MissingConverter, MissingShapeCalculator, RuntimeError, NotImplementedError, ValueError, TypeError, NameError, KeyError) as error:
         raise UnsupportedModelError(
             f"{name} is not lowered here, and skl2onnx {skl2onnx.__version__} cannot convert it ({str(error).splitlines()[0][:120]})",
             advice="use a tree or linear model of scikit-learn, or compute the unsupported step before the pipeline",
         ) from error
     graph.ir_version = IR_VERSION
+    raw = graph.SerializeToString()
     try:
-        onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no other base
+        scan(raw)
+        open_session(raw, threads=1, largest_tensor=2**20)
+    except BundleError as error:
         raise UnsupportedModelError(
             f"what skl2onnx {skl2onnx.__version__} makes of {name} does not load ({str(error).splitlines()[0][:160]})",
             advice="use a tree or linear model of scikit-learn",
@@ -94,22 +107,6 @@ def _source(
     rows = rows_of(frame, dtypes, request)
     asked = Asked(on_one_thread(model), rows, used)
     asked.check_typical()
-    names = [rows.names[c] for c in used]
-    columns = []
-    for i, c in enumerate(used):
-        dtype = dtypes[c]
-        tensor, index = ("x", i) if request.data.positional else (names[i], 0)
-        low: float | None = None
-        high: float | None = None
-        if dtype in INTEGER_RANGE:
-            low, high = float(max(INTEGER_RANGE[dtype][0], -(2**53))), float(min(INTEGER_RANGE[dtype][1], 2**53))
-        elif dtype not in ("str", "bool"):
-            widest = float(np.finfo(np.dtype(dtype)).max)
-            low, high = (-np.inf if asked.answers(i, -np.inf) else -widest), (np.inf if asked.answers(i, np.inf) else widest)
-        nullable = dtype.startswith("float") and asked.answers(i, np.nan)
-        open_ = dtype != "str" or asked.answers(i, "\x00 a text that no one trained on")
-        listed = None if open_ else tuple(sorted({value for value in frame.iloc[:, c] if isinstance(value, str)}))
-        columns.append(ColumnSpec(names[i], dtype, nullable, tensor, index, low, high, categories=listed, open=open_))
     outputs, ending, renamed = _outputs(estimator, graph, request)
     inputs = tuple(
         TensorSpec(value.name, _numpy_name(value.type.tensor_type.elem_type), (None, value.type.tensor_type.shape.dim[1].dim_value))
@@ -117,15 +114,67 @@ def _source(
     )
 
     def reference(given: pd.DataFrame) -> dict[str, NDArray[Any]]:
-        with threadpool_limits(1):
+        with threadpool_limits(1), np.errstate(all="ignore"):
             return decided(_answer(asked.model, estimator, asked.build(given), [o.name for o in outputs]), request.decision)
 
+    columns = _columns(asked, reference, renamed, dtypes, request.data, frame)
     floats = [o.name for o in outputs if o.dtype.startswith("float") and o.name != "label"]
     return Source(
-        framework, Schema(tuple(columns), inputs, outputs), ending, renamed, reference, exact=False,
-        tolerance=dict.fromkeys(floats, 1e-5), statements=(f"converted by skl2onnx {skl2onnx.__version__}: {reason}",),
+        framework, Schema(columns, inputs, outputs), ending, renamed, reference, exact=False,
+        tolerance=dict.fromkeys(floats, TOLERANCE), statements=(f"converted by skl2onnx {skl2onnx.__version__}: {reason}",),
         libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"),
     )  # fmt: skip
+
+
+def _columns(
+    asked: Asked, reference: Callable[[pd.DataFrame], dict[str, NDArray[Any]]], graph: onnx.ModelProto, dtypes: list[str],
+    data: Data, frame: pd.DataFrame,
+) -> tuple[ColumnSpec, ...]:  # fmt: skip
+    """The columns, each with the values for which graph and source were seen to agree: what skl2onnx writes is right
+    for ordinary numbers, and often not for missing or very large ones."""
+    session = open_session(graph.SerializeToString(), threads=1, largest_tensor=2**20)
+    names = [asked.rows.names[c] for c in asked.used]
+    kinds = [dtypes[c] for c in asked.used]
+    base = frame.iloc[:TRIED_ROWS]
+
+    def agrees(i: int, value: Any) -> bool:
+        given = pd.DataFrame({name: base.iloc[:, c].to_numpy(object) for name, c in zip(names, asked.used, strict=True)})
+        given[names[i]] = pd.Series([value] * len(given), dtype=object)
+        feeds = {}
+        try:
+            wanted = reference(given)
+            number = {tensor.name: tensor for tensor in inputs_of(session)}
+            arrays = [
+                given[name].to_numpy().astype(object if kind == "str" else number[name if name in number else "x"].dtype)
+                for name, kind in zip(names, kinds, strict=True)
+            ]
+            if data.positional:
+                feeds["x"] = np.column_stack(arrays)
+            else:
+                feeds = {name: array[:, None] for name, array in zip(names, arrays, strict=True)}
+            found = dict(zip(wanted, session.run(list(wanted), feeds), strict=True))
+        except (ValueError, TypeError):
+            return False
+        return all(float(differences(found[name], wanted[name]).max(initial=0.0)) <= TOLERANCE for name in wanted)
+
+    made = []
+    for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        tensor, index = ("x", i) if data.positional else (name, 0)
+        low: float | None = None
+        high: float | None = None
+        if kind in INTEGER_RANGE:
+            low, high = float(max(INTEGER_RANGE[kind][0], -(2**53))), float(min(INTEGER_RANGE[kind][1], 2**53))
+        elif kind not in ("str", "bool"):
+            present = frame.iloc[:, asked.used[i]].dropna().to_numpy(np.float64)
+            least, most = (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
+            steps = [*(10.0**power for power in range(1, 37, 3)), float(np.finfo(np.dtype(kind)).max), np.inf]
+            low = max([-v for v in takewhile(lambda v, i=i: agrees(i, -v), (v for v in steps if -v < least))] + [least], key=abs)
+            high = max([*takewhile(lambda v, i=i: agrees(i, v), (v for v in steps if v > most)), most], key=abs)
+        open_ = kind != "str" or agrees(i, UNKNOWN_TEXT)
+        listed = None if open_ else tuple(sorted({value for value in frame.iloc[:, asked.used[i]] if isinstance(value, str)}))
+        nullable = kind.startswith("float") and agrees(i, np.nan)
+        made.append(ColumnSpec(name, kind, nullable, tensor, index, low, high, categories=listed, open=open_))
+    return tuple(made)
 
 
 def _outputs(estimator: Any, graph: onnx.ModelProto, request: Request) -> tuple[tuple[TensorSpec, ...], Ending, onnx.ModelProto]:

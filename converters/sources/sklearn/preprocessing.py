@@ -74,6 +74,8 @@ class Rows:
             return values.astype(bool)
         if values.dtype.kind == "O":
             values = np.array([np.nan if is_missing(value) else value for value in values.tolist()], np.float64)
+        if self.dtypes[c].startswith("float"):
+            return values.astype(self.dtypes[c])
         return values.astype(number) if values.dtype.kind == "f" else values
 
 
@@ -104,18 +106,18 @@ def blocks_of(
     Raises NotColumnwiseError.
     """
     place = {c: i for i, c in enumerate(columns)}
-    text = [rows.dtypes[c] == "str" for c in columns]
-    categories: dict[int, list[Any]] = {}
+    finite = [rows.dtypes[c] in ("str", "bool") for c in columns]
+    categories: dict[int, list[Any]] = {i: [False, True] for i, c in enumerate(columns) if rows.dtypes[c] == "bool"}
 
     def block(part: Any, chosen: list[int]) -> Block:
-        features = _walk(part, [Feature(place[c], text[place[c]]) for c in chosen], categories, frame.iloc[:, chosen])
+        features = _walk(part, [Feature(place[c], finite[place[c]]) for c in chosen], categories, frame.iloc[:, chosen])
         for feature in features:
             if feature.finite and feature.column not in categories:
                 raise NotColumnwiseError(f"column {frame.columns[columns[feature.column]]!r} is text and has no encoder")
 
         def evaluate(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.float64]:
-            made = rows.build(chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n)
             with np.errstate(all="ignore"):
+                made = rows.build(chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n)
                 result = made if part is None or part == "passthrough" else part.transform(made)
                 dense = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
                 return dense.astype(read_as).astype(np.float64)

@@ -22,7 +22,7 @@ from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, Schema, TensorSpec
 from ... import linear, trees
 from ...data import app_dtype, columns_missing
 from ...features import Block, FiniteColumn, pull_back
-from ...head import Head, outputs_of
+from ...head import Head
 from ...lattice import last_true
 from ...source import Request, Source
 from .pipeline import on_one_thread
@@ -47,13 +47,13 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     names = [rows.names[c] for c in used]
     app = [dtypes[c] for c in used]
     nullable = [asked.answers(i, np.nan if app[i] != "str" else None) for i in range(len(used))]
-    bounds = _bounds(asked, blocks, app, request.input_dtype)
     finite, open_ = _finite(asked, categories, app, nullable)
+    bounds = _bounds(asked, blocks, app, request.input_dtype, closed={i for i, answered in open_.items() if not answered})
     dtype = "float32" if request.input_dtype == "float32" else "float64"
     columns = tuple(
         ColumnSpec(
-            names[i], app[i], nullable[i], "x", i, *(bounds[i] if i in bounds else (None, None)),
-            categories=_listed(i, app[i], categories, open_), open=open_.get(i, True),
+            names[i], app[i], nullable[i], "x", i, *(bounds[i] if app[i] not in ("str", "bool") else (None, None)),
+            categories=_listed(i, app[i], categories, open_), open=open_.get(i, True) or categories[i] == [False, True],
         )
         for i in range(len(used))
     )  # fmt: skip
@@ -75,10 +75,10 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
         graph = linear.lower(head.body, blocks, finite, len(used), dtype)
         targets = head.body.weights.shape[1]
         statements = ("linear map as one float64 Gemm",)
-    outputs = outputs_of(ending, targets)
+    outputs = ending.outputs(targets)
 
     def reference(given: pd.DataFrame) -> dict[str, NDArray[Any]]:
-        with threadpool_limits(1):
+        with threadpool_limits(1), np.errstate(all="ignore"):
             return decided(head.answer(asked.model, asked.build(given)), request.decision)
 
     return Source(
@@ -169,35 +169,38 @@ def rows_of(frame: pd.DataFrame, dtypes: list[str], request: Request) -> Rows:
     return Rows(names, tuple(dtypes), tuple(typical), marker, text_dtype, request.data.positional or not hasattr(frame, "columns"))
 
 
-def _bounds(asked: Asked, blocks: list[Block], app: list[str], input_dtype: str) -> dict[int, tuple[float, float]]:
+def _bounds(
+    asked: Asked, blocks: list[Block], app: list[str], input_dtype: str, closed: set[int]
+) -> dict[int, tuple[float, float]]:
     """The numbers that the source answers, per number column: tried with infinities, and where those are refused,
-    searched for the last one whose features are finite."""
+    searched for the last one whose features are finite. ``closed`` columns are bound by their categories."""
     bounds: dict[int, tuple[float, float]] = {}
     searched: dict[bool, list[int]] = {False: [], True: []}
     for i, dtype in enumerate(app):
-        if dtype in ("str", "bool"):
-            continue
-        if dtype in INTEGER_RANGE:
+        if dtype == "bool":
+            bounds[i] = (0.0, 1.0)
+        elif dtype in INTEGER_RANGE:
             exact = 2**24 if input_dtype == "float32" else 2**53
             low, high = INTEGER_RANGE[dtype]
             bounds[i] = float(max(low, -exact)), float(min(high, exact))
-        else:
+        elif dtype != "str":
             widest = float(np.finfo(np.float32).max) if dtype == "float32" else MAX
             bounds[i] = tuple(sign * (np.inf if asked.answers(i, sign * np.inf) else widest) for sign in (-1.0, 1.0))  # type: ignore[assignment]
-        for upper in (False, True):
+        for upper in (False, True) if i in bounds and i not in closed and dtype != "bool" else ():
             if not asked.answers(i, bounds[i][upper]):
                 searched[upper].append(i)
     for upper, columns in searched.items():
         sign = 1.0 if upper else -1.0
-        for i, found in _last_finite(asked, blocks, columns, sign).items():
+        widest = {i: abs(bounds[i][upper]) for i in columns}
+        for i, found in _last_finite(asked, blocks, widest, sign).items():
             bounds[i] = (bounds[i][0], found) if upper else (found, bounds[i][1])
     return bounds
 
 
-def _last_finite(asked: Asked, blocks: list[Block], columns: list[int], sign: float) -> dict[int, float]:
+def _last_finite(asked: Asked, blocks: list[Block], widest: dict[int, float], sign: float) -> dict[int, float]:
     found: dict[int, float] = {}
     for block in blocks:
-        own = sorted({f.column for f in block.features if not f.finite} & set(columns))
+        own = sorted({f.column for f in block.features if not f.finite} & set(widest))
         if not own:
             continue
         of = [[j for j, f in enumerate(block.features) if f.column == i and not f.finite] for i in own]
@@ -207,9 +210,9 @@ def _last_finite(asked: Asked, blocks: list[Block], columns: list[int], sign: fl
             return np.array([bool(np.isfinite(made[j]).all()) for j in of])
 
         start = np.array([sign * float(asked.rows.typical[asked.used[i]]) for i in own])
-        for i, value in zip(own, last_true(holds, start, np.full(len(own), MAX)), strict=True):
+        for i, value in zip(own, last_true(holds, start, np.array([widest[i] for i in own])), strict=True):
             found[i] = sign * min(float(value), sign * found[i] if i in found else np.inf)
-    for i in columns:
+    for i in widest:
         if i not in found or not asked.answers(i, found[i]):
             raise UnsupportedModelError(
                 f"the source refuses large values of column {asked.rows.names[asked.used[i]]!r} for a reason of its own",
@@ -226,6 +229,8 @@ def _finite(
     open_: dict[int, bool] = {}
     for i, known in categories.items():
         text = app[i] == "str"
+        if app[i] == "bool":
+            known[:] = [value for value in (False, True) if asked.answers(i, value)]
         unknown: Any = UNKNOWN_TEXT if text else _unseen(known, app[i])
         open_[i] = unknown is not None and asked.answers(i, unknown)
         inputs = [*known, *([unknown] if open_[i] else []), *([None] if nullable[i] else [])]
@@ -233,7 +238,8 @@ def _finite(
         codes += [-1.0] * open_[i] + [np.nan] * nullable[i]
         made = np.empty(len(inputs), object)
         made[:] = inputs
-        finite[i] = FiniteColumn(made, np.array(codes), text, open_[i], nullable[i])
+        whole = text or app[i] in INTEGER_RANGE or app[i] == "bool"
+        finite[i] = FiniteColumn(made, np.array(codes), text, whole, open_[i], nullable[i])
     return finite, open_
 
 
@@ -246,7 +252,7 @@ def _unseen(known: list[Any], dtype: str) -> Any:
 
 
 def _listed(i: int, dtype: str, categories: dict[int, list[Any]], open_: dict[int, bool]) -> tuple[Any, ...] | None:
-    if i not in categories:
+    if i not in categories or categories[i] == [False, True]:
         return None
     kind = {"str": str, "bool": bool}.get(dtype, float if dtype.startswith("float") else int)
     return tuple(kind(value) for value in categories[i])
