@@ -20,7 +20,7 @@ from .schema import INTEGER_RANGE, ColumnSpec, Schema, TensorSpec
 from .values import shorten
 from .words import bytes_text, printable
 
-__all__ = ["Page", "allowed", "page_of_bundle", "page_of_graph", "parts"]
+__all__ = ["Page", "allowed", "page_of_bundle", "page_of_graph", "parts", "title"]
 
 Rows = tuple[tuple[str, ...], ...]
 
@@ -176,7 +176,9 @@ def output_text(spec: TensorSpec, ending: Ending) -> str:
         return ""
     if decision is not None:
         return f"the probability of class {value_text(classes[1])}"
-    return f"a class: {listing(classes)}" if spec.name == "label" else f"in the order of the classes: {listing(classes)}"
+    return (
+        f"a class: {listing(classes)}" if spec.name == "label" else f"in the order of the classes: {listing(classes)}"
+    )
 
 
 def ending_text(ending: Ending) -> str:

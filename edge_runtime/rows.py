@@ -1,50 +1,374 @@
-"""Files of rows, in and out: Parquet, CSV, JSON Lines, JSON.
+"""Files of rows, in and out: Parquet, CSV, JSON Lines, JSON; and of tensors, .npz.
 
-Needs the extra `convert`, `batch` or `cli`; imported by spokes and commands only, never by the core.
-Belongs here: which file holds which rows. Not here: what a value may be (values.py).
+JSON and CSV need nothing but Python. Parquet needs pyarrow, and `read_rows` pandas: the extras `convert` or `batch`.
+Imported by spokes and commands only, never by the core.
+
+Belongs here: which file holds which rows. Not here: what a value may be (values.py), which rows a model takes (tables.py).
 Imported as edge_runtime.rows.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import math
 import os
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import replace_file
 from .errors import InputError, extra
+from .schema import Schema
 
-__all__ = ["read_rows"]
+__all__ = [
+    "SUFFIXES",
+    "Rows",
+    "check_target",
+    "lines",
+    "read_for",
+    "read_rows",
+    "read_tensors",
+    "write_rows",
+    "write_tensors",
+]
+
+Record = dict[str, Any]
+Outputs = Mapping[str, NDArray[Any]]
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".json")
+WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # JSON has no such numbers: text, as in golden rows
+TRUTHS = {"true": True, "false": False}
 
 
-def read_rows(path: str | os.PathLike[str], *, text: tuple[str, ...] = ()) -> Any:
-    """The rows of a file, or of standard input as JSON for "-".
+# Reading
 
-    A pandas frame for .parquet, .csv and .jsonl, a list of dicts for JSON. ``text`` names the columns that a CSV file
-    holds text in: "007" stays as it is, and only an empty field is missing.
-    Raises InputError for a file of another kind, one that is not there, or one that cannot be read.
+
+def read_rows(path: str | os.PathLike[str]) -> Any:
+    """The rows of a file as training code would read them: a pandas frame for .parquet and .csv, types inferred; a list
+    of dicts for .jsonl and .json.
+
+    Raises InputError for a file of another kind, one without rows, or one that cannot be read.
     """
     name = os.fspath(path)
-    suffix = os.path.splitext(name)[1].lower()
-    if name != "-" and suffix not in SUFFIXES:
-        raise InputError(f"{name}: not a file of rows", expected=f"one of {', '.join(SUFFIXES)}")
-    if name != "-" and not os.path.exists(name):
-        raise InputError(f"{name}: no such file", expected="a file of rows")
-    try:
-        if name == "-" or suffix == ".json":
-            data = json.loads(sys.stdin.read() if name == "-" else open(name, encoding="utf-8").read())  # noqa: SIM115
-            return [data] if isinstance(data, dict) else data
+    suffix = check_source(name, SUFFIXES)
+    with reading(name):
+        if suffix in (".json", ".jsonl"):
+            found = read_json(name, suffix)
+            return check_rows(name, [found] if isinstance(found, dict) else found)
         with extra("convert", used_by="edge_runtime.rows.read_rows"):
             import pandas
         if suffix == ".parquet":
-            return pandas.read_parquet(name)
-        if suffix == ".jsonl":
-            return pandas.read_json(name, lines=True, dtype=False)
-        return pandas.read_csv(
-            name, dtype={column: str for column in text}, keep_default_na=False, na_values=[""],
-            float_precision="round_trip",
-        )  # fmt: skip
-    except (ValueError, OSError) as error:
-        raise InputError(f"{name}: {str(error).splitlines()[0]}", expected=f"a readable {suffix or '.json'} file") from error
+            return check_rows(name, pandas.read_parquet(name))
+        # Only an empty field is missing: "NA" is Namibia.
+        frame = pandas.read_csv(name, keep_default_na=False, na_values=[""], float_precision="round_trip")
+        return check_rows(name, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What `Model.predict` takes. ``columns`` are a table's names, () for records; ``single`` is one JSON object."""
+
+    data: Any
+    columns: tuple[str, ...] = ()
+    single: bool = False
+
+
+def read_for(schema: Schema, path: str | os.PathLike[str]) -> Rows:
+    """The rows of a file as a model of ``schema`` takes them; "-" is JSON or JSON Lines from standard input.
+
+    Nothing is inferred or rounded on the way; whatever does not fit the schema is left for it to refuse.
+    Raises InputError for a file of another kind, one without rows, or one that cannot be read.
+    """
+    name = os.fspath(path)
+    suffix = ".json" if name == "-" else check_source(name, SUFFIXES)
+    with reading(name):
+        if suffix == ".csv":
+            columns = read_csv(name, schema)
+            return Rows(columns, tuple(columns))
+        if suffix != ".parquet":
+            found = read_json(name, suffix)
+            single = isinstance(found, dict)
+            return Rows([found] if single else check_rows(name, found), single=single)
+        with extra("batch", used_by="edge_runtime.rows.read_for"):
+            from pyarrow import parquet
+        # As one file, not as a data set: a folder's name may look like a partition.
+        with open(name, "rb") as file:
+            table = check_rows(name, parquet.read_table(file))
+        return Rows(table, tuple(table.column_names))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name. Raises InputError for another file, or one that holds pickles."""
+    name = os.fspath(path)
+    check_source(name, (".npz",))
+    from zipfile import BadZipFile
+
+    with reading(name):
+        try:
+            with np.load(name, allow_pickle=False) as held:
+                return {key: held[key] for key in held.files}
+        except (BadZipFile, AttributeError, EOFError) as error:  # no ZIP, a lone .npy, nothing
+            raise ValueError(f"not a file of arrays ({error})") from None
+
+
+def check_source(name: str, suffixes: Sequence[str]) -> str:
+    """The suffix of the file ``name``. Raises InputError unless it is one of ``suffixes`` and the file is there."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix not in suffixes:
+        raise InputError(f"{name}: not a file that can be read here", expected=one_of(suffixes))
+    if not os.path.isfile(name):
+        raise InputError(f"{name}: no such file", expected=f"a {suffix} file")
+    return suffix
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what a reader says of a file into one InputError with the file's name."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, OSError, csv.Error, RecursionError) as error:
+        text = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(f"{name}: {text}", expected="a file that can be read whole") from error
+
+
+def check_rows(name: str, rows: Any) -> Any:
+    if len(rows) == 0:
+        raise InputError(f"{name}: there are no rows in it", expected="at least one")
+    return rows
+
+
+def one_of(suffixes: Sequence[str]) -> str:
+    return suffixes[0] if len(suffixes) == 1 else f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+
+
+def read_json(name: str, suffix: str) -> Record | list[Any]:
+    raw = sys.stdin.buffer.read() if name == "-" else read_bytes(name)
+    text = raw.decode("utf-8-sig")
+    if suffix == ".jsonl":
+        return [parse(line, f"line {number}: ") for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    values = list(values_in(text))
+    if len(values) == 1 and isinstance(values[0], (dict, list)):
+        return values[0]
+    if values and all(isinstance(value, dict) for value in values):
+        return values  # JSON Lines, or objects one behind the other
+    found = f"{len(values)} values" if len(values) != 1 else f"a single {type(values[0]).__name__}"
+    raise InputError(f"{name}: it holds {found}", expected="an object, a list of objects, or an object a line")
+
+
+def read_bytes(name: str) -> bytes:
+    with open(name, "rb") as file:
+        return file.read()
+
+
+def parse(text: str, place: str) -> Any:
+    try:
+        return DECODER.decode(text)
+    except ValueError as error:
+        raise ValueError(f"{place}{error}") from None
+
+
+def values_in(text: str) -> Iterator[Any]:
+    """The JSON values that stand one behind the other."""
+    at, end = 0, len(text)
+    while True:
+        while at < end and text[at] in " \t\r\n":
+            at += 1
+        if at == end:
+            return
+        value, at = DECODER.raw_decode(text, at)
+        yield value
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> Record:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return made
+
+
+def no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON; a missing value is null")
+
+
+def finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is beyond float64")
+    return value
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=distinct, parse_constant=no_constant, parse_float=finite)
+
+
+def read_csv(name: str, schema: Schema) -> dict[str, list[Any]]:
+    """Columns by name. An empty field is missing, but empty text where a text column cannot be missing."""
+    with open(name, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        names = next(reader, [])
+        if len(set(names)) != len(names):
+            twice = next(each for each in names if names.count(each) > 1)
+            raise InputError(f"{name}: two columns have one name", expected="distinct names", column=twice)
+        rows = []
+        for row in reader:
+            if not row and len(names) == 1:
+                row = [""]  # an empty line is an empty field here, and nothing elsewhere
+            if row and len(row) != len(names):
+                raise ValueError(f"line {reader.line_num} has {len(row)} fields, the first line {len(names)}")
+            if row:
+                rows.append(row)
+    check_rows(name, rows)
+    columns = {column.name: column for column in schema.columns}
+    made: dict[str, list[Any]] = {}
+    for key, texts in zip(names, zip(*rows, strict=True), strict=True):
+        column = columns.get(key)
+        if column is None:
+            made[key] = list(texts)
+        elif column.dtype == "str":
+            made[key] = [text or None for text in texts] if column.nullable else list(texts)
+        else:
+            made[key] = list(map(truth if column.dtype == "bool" else number, texts))
+    return made
+
+
+def number(text: str) -> Any:
+    """An int or a float, None for an empty field; the text itself where it is neither, for the schema to refuse."""
+    if not text or text.isspace():
+        return None
+    try:
+        if "_" in text or not text.isascii():  # Python's own liberties
+            return text
+        if text.strip().lstrip("+-").isdigit():
+            return int(text)
+        value = float(text)
+    except ValueError:
+        return text
+    return text if math.isinf(value) and "inf" not in text.lower() else value
+
+
+def truth(text: str) -> Any:
+    return TRUTHS.get(text.strip().lower(), text) if text else None
+
+
+# Writing
+
+
+def check_target(path: str, suffixes: Sequence[str]) -> None:
+    """Raise InputError unless ``path`` ends in one of ``suffixes`` and lies in a folder that is there."""
+    if os.path.splitext(path)[1].lower() not in suffixes:
+        raise InputError(f"{path}: not a name to write to", expected=f"one that ends in {one_of(suffixes)}")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise InputError(f"{path}: there is no folder {folder}", expected="a folder that exists")
+    if os.path.isdir(path):
+        raise InputError(f"{path}: it is a folder", expected="the name of a file")
+
+
+def write_rows(
+    path: str,
+    outputs: Outputs,
+    *,
+    classes: Sequence[Any] | None = None,
+    about: Mapping[str, str] | None = None,
+    single: bool = False,
+) -> None:
+    """Write a model's outputs, arrays of N rows by name, to a .csv, .parquet, .jsonl or .json file: whole or not at all.
+
+    A vector output is a list; in CSV one column per class, `probabilities.<class>`, or by position where there are no
+    ``classes``. Numbers come back as they went in. Parquet also keeps ``about`` (text by name); JSON of a ``single`` row
+    is an object, not a list. Raises InputError for another kind of file or an output of more axes, OSError from disk.
+    """
+    check_target(path, SUFFIXES)
+    for name, array in outputs.items():
+        if array.ndim > 2:
+            raise InputError(f"{path}: an output has {array.ndim} axes", expected="an .npz file", column=name)
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".parquet":
+        raw = to_parquet(outputs, about or {})
+    elif suffix == ".csv":
+        raw = to_csv(outputs, classes).encode("utf-8")
+    elif suffix == ".jsonl" or single:
+        raw = "".join(lines(outputs)).encode("ascii")
+    else:
+        raw = ("[\n" + ",\n".join(text[:-1] for text in lines(outputs)) + "\n]\n").encode("ascii")
+    replace_file(path, raw)
+
+
+def write_tensors(path: str, outputs: Outputs) -> None:
+    """Write arrays by name to an .npz file, whole or not at all; text as fixed-width text, never as pickles."""
+    check_target(path, (".npz",))
+    plain = {name: array.astype(str) if array.dtype == object else array for name, array in outputs.items()}
+    held = io.BytesIO()
+    np.savez(held, allow_pickle=False, **plain)
+    replace_file(path, held.getvalue())
+
+
+def lines(outputs: Outputs) -> Iterator[str]:
+    """One JSON object and a line end for each row, in ASCII: nothing in it can act on a terminal."""
+    names = list(outputs)
+    encode = json.JSONEncoder(allow_nan=False).encode
+    for values in zip(*map(values_of, outputs.values()), strict=True):
+        yield f"{encode(dict(zip(names, values, strict=True)))}\n"
+
+
+def values_of(array: NDArray[Any]) -> list[Any]:
+    values: list[Any] = array.tolist()
+    return values if array.dtype.kind != "f" or np.isfinite(array).all() else written(values)
+
+
+def written(value: Any) -> Any:
+    """``value`` with words for the numbers that JSON does not have."""
+    if isinstance(value, list):
+        return [written(item) for item in value]
+    return WORDS[repr(value)] if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_csv(outputs: Outputs, classes: Sequence[Any] | None) -> str:
+    header: list[str] = []
+    columns: list[Iterable[Any]] = []
+    for name, array in outputs.items():
+        if array.ndim == 1:
+            header.append(name)
+            columns.append(map(field, values_of(array)))
+            continue
+        known = classes is not None and len(classes) == array.shape[1]
+        for k in range(array.shape[1]):
+            header.append(f"{name}.{field(classes[k]) if known and classes is not None else k}")
+            columns.append(map(field, values_of(array[:, k])))
+    held = io.StringIO()
+    csv.writer(held, lineterminator="\n").writerows(chain([header], zip(*columns, strict=True)))
+    return held.getvalue()
+
+
+def field(value: Any) -> Any:
+    return ("false", "true")[value] if isinstance(value, bool) else value
+
+
+def to_parquet(outputs: Outputs, about: Mapping[str, str]) -> bytes:
+    with extra("batch", used_by="edge_runtime.rows.write_rows"):
+        import pyarrow
+        from pyarrow import parquet
+
+    def column(array: NDArray[Any]) -> Any:
+        flat = pyarrow.array(array.ravel().tolist() if array.dtype == object else np.ascontiguousarray(array).ravel())
+        if array.ndim == 1:
+            return flat
+        ends = np.arange(0, array.size + 1, array.shape[1], dtype=np.int32)
+        return pyarrow.ListArray.from_arrays(ends, flat)
+
+    table = pyarrow.table({name: column(array) for name, array in outputs.items()})
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(table.replace_schema_metadata(dict(about)), sink)
+    raw: bytes = sink.getvalue().to_pybytes()
+    return raw

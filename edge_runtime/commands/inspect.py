@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect"]
 
 
-@click.command(epilog="Example: edge inspect fraud.edge")
+@click.command(epilog="Example: edge inspect fraud.edge", short_help="Show what a bundle says of itself.")
 @click.argument("model")
 @click.option("--json", is_flag=True, help="Print what edge.json says, with digest and sizes, as JSON.")
 def inspect(model: str, json: bool) -> None:
@@ -61,29 +61,32 @@ def show(page: Page) -> None:
     from edge_runtime.errors import extra
 
     with extra("cli", used_by="edge inspect"):
-        from rich.console import Console, Group
+        from rich.console import Console
         from rich.padding import Padding
         from rich.text import Text
 
     from edge_runtime.inspection import COLUMNS, OUTPUTS, TENSORS, VARIANTS
 
-    sections: list[tuple[str, RenderableType | None]] = [
+    sections: tuple[tuple[str, RenderableType | None], ...] = (
         (counted(page.columns, "column"), table(COLUMNS, page.columns)),
         ("graph takes", table(TENSORS, page.tensors)),
         ("answers", table(OUTPUTS, page.outputs)),
-        ("", Text(page.ending) if page.ending else None),
+        ("ending", Text(page.ending) if page.ending else None),
         ("certificate", pairs(page.certificate)),
         (counted(page.variants, "variant"), table(VARIANTS, page.variants)),
         ("provenance", pairs(page.provenance)),
         ("size", shares(page.parts)),
         ("lacks", Text(page.lacks) if page.lacks else None),
-    ]
-    body: list[RenderableType] = [Text(page.title, style="bold"), Padding(pairs(page.facts) or "", (0, 0, 0, 2))]
-    for heading, content in sections:
-        if content is not None:
-            body += [Text(f"\n{heading}", style="bold")] if heading else [""]
-            body.append(Padding(content, (0, 0, 0, 2)))
-    Console(highlight=False, markup=False, emoji=False).print(Group(*body))
+    )
+    console = Console(highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(Text(page.title, style="bold"))
+        console.print(pairs(page.facts))
+        for heading, content in sections:
+            if content is not None:
+                console.print(Text(f"\n{heading}", style="bold"))
+                console.print(Padding(content, (0, 0, 0, 2)))
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def counted(rows: Rows, thing: str) -> str:

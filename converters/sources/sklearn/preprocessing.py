@@ -54,19 +54,19 @@ class Rows:
 
     def build(self, columns: list[int], given: dict[int, NDArray[Any]], n: int) -> Any:
         """Rows of ``columns``: values where given, the typical one elsewhere; as the source takes them."""
-        block = np.result_type(*[np.dtype(self.dtypes[c]) for c in columns if self.dtypes[c] not in ("str", "bool")] or [float])
-        number = np.float32 if block == np.float32 else np.float64
         made: dict[str, Any] = {}
         for c in columns:
             values = given.get(c)
             if values is None:
                 values = np.full(n, self.typical[c], object if self.dtypes[c] == "str" else None)
-            made[self.names[c]] = self.column(c, values, number)
+            made[self.names[c]] = self.column(c, values)
         if self.positional:
             return np.column_stack([np.asarray(values) for values in made.values()])
         return pd.DataFrame(made)
 
-    def column(self, c: int, values: NDArray[Any], number: type = np.float64) -> Any:
+    def column(self, c: int, values: NDArray[Any]) -> Any:
+        """Values of one column in the dtype of the app; integers and bools as floats where one is missing or they are
+        probed, in the narrowest that leaves the arithmetic of their neighbours as it is."""
         if self.dtypes[c] == "str":
             text = np.array([self.missing_text if is_missing(value) else value for value in values.tolist()] + [None], object)
             return pd.Series(text[:-1], dtype=self.text_dtype[c])
@@ -76,7 +76,10 @@ class Rows:
             values = np.array([np.nan if is_missing(value) else value for value in values.tolist()], np.float64)
         if self.dtypes[c].startswith("float"):
             return values.astype(self.dtypes[c])
-        return values.astype(number) if values.dtype.kind == "f" else values
+        if values.dtype.kind != "f":
+            return values
+        narrow = "float32" in self.dtypes and np.result_type(self.dtypes[c], np.float32) == np.float32
+        return values.astype(np.float32 if narrow else np.float64)
 
 
 def is_missing(value: Any) -> bool:
