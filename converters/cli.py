@@ -1,12 +1,14 @@
 """`edge convert`: from a model's file to a bundle that answers alike.
 
-Belongs here: parsing, progress, the closing summary. Not here: converting (convert.py). Only click is imported at the top.
+Belongs here: parsing, progress, the closing summary. Not here: converting (convert.py).
+Only click is imported at the top.
 Imported as edge_runtime.converters.cli.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,6 @@ import click
 if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
     from edge_runtime.ending import Decision
-    from edge_runtime.model import Model
 
     from .convert import Conversion
 
@@ -90,7 +91,8 @@ def convert(
 
     from edge_runtime.converters import convert as run
 
-    with progress(silent=json) as tell:
+    with warnings.catch_warnings(), progress(silent=json) as tell:
+        warnings.showwarning = warn
         conversion = run(
             source,
             data=data,
@@ -110,6 +112,13 @@ def convert(
         click.echo(dumps(data_of(conversion, bundle, one_row_ns)))
     else:
         click.echo(summary(conversion, bundle, one_row_ns))
+
+
+def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning in one line, without the line of code that gave it."""
+    from edge_runtime.words import printable
+
+    click.echo(f"warning: {printable(str(message).partition(chr(10))[0])}", err=True)
 
 
 def decision_of(score: str | None, decision: str | None, threshold: float | None) -> Decision | None:
@@ -144,8 +153,9 @@ def progress(*, silent: bool) -> Iterator[Progress]:
 
         def advance(stage: str, done: int, whole: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=whole)
-            bars.update(tasks[stage], completed=done, total=whole)
+                tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=None)  # pulses until there is a share
+            if done:
+                bars.update(tasks[stage], completed=done, total=whole)
 
         yield advance
 

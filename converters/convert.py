@@ -178,10 +178,12 @@ class _Made:
         made = [*self.source.statements, f"{checked}{', ' + gaps if gaps else ''}"]
         if edges.refused:
             made.append(f"refused by source and model alike: {edges.refused:,} edge rows")
-        if self.source.exact:
-            made.append("one row, any block, any number of threads: the same bits")
+        if not self.source.exact:
+            made.append(f"one row and blocks: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows")
+        elif "Gemm" in self.operators:
+            made.append("one row and blocks: the same bits on the edge rows")
         else:
-            made.append("one row and blocks: equal labels; numbers checked within 1e-5")
+            made.append("one row, any block, any number of threads: the same bits, since every sum is exact")
         if golden.leaves:
             made.append(f"golden rows visit {golden.visited:,} of {golden.leaves:,} leaves")
         return tuple(made)

@@ -32,13 +32,14 @@ CHUNK = 65536  # rows; bounds memory, and gives progress something to count
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """``rows`` compared, ``refused`` by both, the ``largest`` difference per output of numbers, and of edge rows the
-    records that were ``answered``."""
+    """``rows`` compared, ``refused`` by both, the ``largest`` difference per output of numbers; of edge rows also the
+    records that were ``answered``, and by how many ``ulps`` one row alone and among others differ at most."""
 
     rows: int
     refused: int
     largest: dict[str, float]
     answered: tuple[dict[str, Any], ...] = ()
+    ulps: float = 0.0
 
 
 def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Callable[[int, int], None]) -> Parity:
@@ -79,6 +80,7 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
     together = model.predict([records[i] for i in taken])
     faults: list[str] = []
     largest: dict[str, float] = {}
+    ulps = 0.0
     for place, i in enumerate(taken):
         if isinstance(wanted[i], Exception):
             faults.append(f"  {shown(records[i])}\n    source: {shown(wanted[i])}\n    model:  {shown(singles[i])}")
@@ -90,7 +92,9 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
                 largest[name] = max(largest.get(name, 0.0), gap)
             if gap > source.tolerance.get(name, 0.0):
                 faults.append(f"  {shown(records[i])}\n    source: {name} {reference!s}\n    model:  {name} {found!s}")
-            if source.exact and not same_bits(together[name][place], found):
+            apart = ulps_apart(together[name][place], found)
+            ulps = max(ulps, apart)
+            if apart > 0.0 and (source.exact or name not in source.tolerance):
                 faults.append(f"  {shown(records[i])}\n    alone: {name} {found!s}\n    among others: {together[name][place]!s}")
     refused = sorted(set(range(len(records))) - set(taken))
     if source.exact:  # what was only converted may refuse more than its source, never answer differently
@@ -103,7 +107,7 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
             f"the converted model does not answer as its source on {len(faults):,} of {len(records):,} edge rows",
             rows="\n".join(faults[:WORST_SHOWN]),
         )
-    return Parity(len(taken), len(refused), largest, tuple(records[i] for i in taken))
+    return Parity(len(taken), len(refused), largest, tuple(records[i] for i in taken), ulps)
 
 
 def answers_of(source: Source, frame: pd.DataFrame, rows: list[int]) -> dict[int, Any]:
@@ -147,9 +151,14 @@ def row_gaps(found: Any, wanted: Any) -> NDArray[np.float64]:
     return gaps.reshape(len(gaps), -1).max(axis=1, initial=0.0)
 
 
-def same_bits(a: Any, b: Any) -> bool:
+def ulps_apart(a: Any, b: Any) -> float:
+    """The largest distance of two answers in units of the last place; infinite where labels differ."""
     a, b = np.asarray(a), np.asarray(b)
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    gaps = np.abs(a - b) if a.dtype.kind == "f" and a.shape == b.shape else differences(a, b)
+    if a.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            gaps = np.where((a == b) | ((a != a) & (b != b)), 0.0, gaps / np.spacing(np.abs(b)))
+    return float(np.where(gaps == gaps, gaps, np.inf).max(initial=0.0))
 
 
 def side_by_side(source: Source, model: Model, part: pd.DataFrame, numbers: list[int]) -> str:

@@ -1,7 +1,7 @@
 """The `edge` command: its subcommands by entry points, and one answer to everything that can go wrong.
 
-Exit status: 0 done; 1 the answer is no; 2 wrong use or bad input; 130 interrupted; 141 nobody reads the output. (3 and 4
-belong to measuring commands.)
+Exit status: 0 done; 1 the answer is no; 2 wrong use or bad input; 3 and 4, of measuring commands, inconclusive and
+unfit; 130 interrupted; 141 nobody reads the output.
 
 Belongs here: the group, errors as one line. Not here: any command (commands/, and a cli.py in each spoke).
 Imported as edge_runtime.cli; needs the extra `cli`, and the core imports it nowhere but in __main__.

@@ -39,8 +39,8 @@ END_BYTES = 22
 @dataclass(frozen=True, slots=True)
 class Page:
     """``title`` and ``facts`` (name, text); rows under the headings COLUMNS, TENSORS, OUTPUTS and VARIANTS; ``ending``,
-    how the outputs come about; ``certificate`` (proven, exact, checked, replayed or "", statement); ``provenance`` (name, text);
-    ``parts`` (name, bytes in the file); ``lacks``, what a plain graph has not."""
+    how the outputs come about; ``certificate`` (proven, exact, checked, replayed or "", statement); ``provenance``
+    (name, text); ``parts`` (name, bytes in the file); ``lacks``, what a plain graph has not."""
 
     title: str
     facts: Rows

