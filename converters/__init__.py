@@ -10,8 +10,8 @@ from edge_runtime.errors import extra
 with extra("convert", used_by="edge_runtime.converters"):
     import onnx  # noqa: F401
     import pandas  # noqa: F401
-    import sklearn  # noqa: F401
     import skl2onnx  # noqa: F401
+    import sklearn  # noqa: F401
 
 from .convert import Conversion, Report, convert
 

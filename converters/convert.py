@@ -98,8 +98,8 @@ def convert(
 
     ``source`` is a fitted object or the path of a .joblib or .pkl file (with ``trust``: unpickling runs its code).
     ``data`` are rows as the source takes them (frame, array, dict of columns, list of records, or a file of rows);
-    ``target`` names a column to leave out. ``input_dtype`` is how the app hands floats over; ``decision`` gives a binary
-    classifier a score and a yes or no. ``progress(stage, done, all)`` is called as it goes.
+    ``target`` names a column to leave out. ``input_dtype`` is how the app hands floats over; ``decision`` gives a
+    binary classifier a score and a yes or no. ``progress(stage, done, all)`` is called as it goes.
 
     Raises UnsupportedModelError for what cannot be converted without guessing, ParityError if the result answers any
     row differently, InputError for unusable data.
@@ -134,7 +134,8 @@ def convert(
         report = load(path).verify()
         if not report.ok:
             raise UnsupportedModelError(
-                f"the model does not repeat its own answers ({report.problems[0]})", advice="report this: it should be exact"
+                f"the model does not repeat its own answers ({report.problems[0]})",
+                advice="report this: it should be exact",
             )
         tell("self-test", 1, 1)
     return Conversion(made.name, version, manifest, made.report(golden, parity, edges), contents)
@@ -149,20 +150,27 @@ class _Made:
         self.created = now()
 
     def contents(self, golden: Golden | None) -> dict[str, bytes]:
-        return {"graph.onnx": self.graph, **(golden.entries if golden else {"golden.json": b'{"rows":[],"outputs":[]}'})}
+        return {
+            "graph.onnx": self.graph,
+            **(golden.entries if golden else {"golden.json": b'{"rows":[],"outputs":[]}'}),
+        }
 
     def manifest(self, golden: Golden | None, data: Parity | None = None, edges: Parity | None = None) -> Manifest:
         source = self.source
         exact = source.exact
-        tolerance = {name: 0.0 if exact and "Gemm" not in self.operators else 1e-12 if exact else 1e-5 for name in source.tolerance}
+        tolerance = dict.fromkeys(
+            source.tolerance, 0.0 if exact and "Gemm" not in self.operators else 1e-12 if exact else 1e-05
+        )
         certificate = Certificate(
             data.rows if data else 0, edges.rows if edges else 0, _largest(data, edges), tolerance,
             self.statements(golden, data, edges) if golden and data and edges else (),
         )  # fmt: skip
-        variant = Variant("float64" if exact else "float32", "graph.onnx", "float64" if exact else "as converted", 2**20, True)
+        variant = Variant(
+            "float64" if exact else "float32", "graph.onnx", "float64" if exact else "as converted", 2**20, True
+        )
         return Manifest(
-            self.name, self.version, self.created, source.schema, source.ending, (variant,), certificate, self.provenance,
-            "golden.json", (),
+            self.name, self.version, self.created, source.schema, source.ending, (variant,), certificate,
+            self.provenance, "golden.json", (),
         )  # fmt: skip
 
     @property
@@ -172,14 +180,18 @@ class _Made:
     def statements(self, golden: Golden, data: Parity, edges: Parity) -> tuple[str, ...]:
         largest = _largest(data, edges)
         gaps = ", ".join(f"|Δ {name}| ≤ {value:.1g}" for name, value in largest.items())
-        checked = f"checked on {data.rows:,} rows and {edges.rows:,} edge rows: 0 labels differ" if "label" in {
-            o.name for o in self.source.schema.outputs
-        } else f"checked on {data.rows:,} rows and {edges.rows:,} edge rows"
+        checked = (
+            f"checked on {data.rows:,} rows and {edges.rows:,} edge rows: 0 labels differ"
+            if "label" in {o.name for o in self.source.schema.outputs}
+            else f"checked on {data.rows:,} rows and {edges.rows:,} edge rows"
+        )
         made = [*self.source.statements, f"{checked}{', ' + gaps if gaps else ''}"]
         if edges.refused:
             made.append(f"refused by source and model alike: {edges.refused:,} edge rows")
         if not self.source.exact:
-            made.append(f"one row and blocks: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows")
+            made.append(
+                f"one row and blocks: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows"
+            )
         elif "Gemm" in self.operators:
             made.append("one row and blocks: the same bits on the edge rows")
         else:
@@ -219,5 +231,3 @@ def _app_frame(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
 def _name_of(source: Any) -> str:
     steps = getattr(source, "steps", None)
     return type(steps[-1][1] if steps else source).__name__
-
-

@@ -53,7 +53,8 @@ def read_data(data: Any, target: Any = None) -> Data:
         array = np.asarray(data)
         if array.ndim != 2:
             raise UnsupportedModelError(
-                f"data is {type(data).__name__} with {array.ndim} axes", advice="pass a frame, or an array of rows and columns"
+                f"data is {type(data).__name__} with {array.ndim} axes",
+                advice="pass a frame, or an array of rows and columns",
             )
         data = pd.DataFrame({f"x{i}": array[:, i] for i in range(array.shape[1])})
     elif isinstance(target, str):
@@ -89,10 +90,12 @@ def app_dtype(values: pd.Series, name: str) -> str:
             if kind in ("integer", "floating", "mixed-integer-float"):
                 return "int64" if kind == "integer" else "float64"
             raise UnsupportedModelError(
-                f"column {name!r} holds values of several kinds ({kind})", advice="make it one of numbers, text or bools"
+                f"column {name!r} holds values of several kinds ({kind})",
+                advice="make it one of numbers, text or bools",
             )
     raise UnsupportedModelError(
-        f"column {name!r} is of {dtype}", advice="derive numbers from it before the pipeline (for dates: hour, weekday, …)"
+        f"column {name!r} is of {dtype}",
+        advice="derive numbers from it before the pipeline (for dates: hour, weekday, …)",
     )
 
 

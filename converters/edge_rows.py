@@ -47,16 +47,36 @@ def edge_values(column: ColumnSpec, probes: NDArray[np.float64] | None) -> list[
         low, high = INTEGER_RANGE[column.dtype]
         values = {0, 1, -1, 17, 2**24 + 1, 2**31, 2**53, -(2**53), *(int(v) for v in near if abs(v) < 2**53)}
         return [None, *sorted(v for v in values if low <= v <= high)]
-    values: list[Any] = [None, np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1e-300, 0.1, 1.0 + 2.0**-52, 2.0**24 + 1, 1e30, -1e30, LARGE, -LARGE]
+    values: list[Any] = [
+        None,
+        np.inf,
+        -np.inf,
+        0.0,
+        -0.0,
+        TINY,
+        -TINY,
+        1e-300,
+        0.1,
+        1.0 + 2.0**-52,
+        2.0**24 + 1,
+        1e30,
+        -1e30,
+        LARGE,
+        -LARGE,
+    ]
     values += [edge for edge in (column.low, column.high) if edge is not None]
     with np.errstate(over="ignore"):
         values += [
-            float(np.nextafter(edge, sign * np.inf)) for edge, sign in ((column.low, -1), (column.high, 1)) if edge is not None
+            float(np.nextafter(edge, sign * np.inf))
+            for edge, sign in ((column.low, -1), (column.high, 1))
+            if edge is not None
         ]
         values += near
         if column.dtype == "float32":  # what the app can hand over; a wider value is its own rounding, not the source's
             widest = float(np.finfo(np.float32).max)
-            values = [v if v is None else float(np.float32(v)) for v in values if v is None or np.isinf(v) or abs(v) <= widest]
+            values = [
+                v if v is None else float(np.float32(v)) for v in values if v is None or np.isinf(v) or abs(v) <= widest
+            ]
     return list({repr(value): value for value in values}.values())  # by text: 0.0 and -0.0 are two
 
 

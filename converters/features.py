@@ -1,11 +1,12 @@
 """What a transformed feature is of the app's own columns.
 
 Preprocessing before trees works column by column, so each feature is a function of one column. For a *number* it is
-monotone, and a split on it becomes a split on the column (searched on the float lattice). For a *finite* column it takes
-one value per category, one for anything unknown and one for missing, and a split on it becomes a set of categories.
+monotone, and a split on it becomes a split on the column (searched on the float lattice). For a *finite* column it
+takes one value per category, one for anything unknown and one for missing, and a split on it becomes a set of
+categories.
 
-The functions themselves are never written down: `evaluate` runs the source's own preprocessing, so the arithmetic is the
-source's by construction.
+The functions themselves are never written down: `evaluate` runs the source's own preprocessing, so the arithmetic is
+the source's by construction.
 
 Belongs here: features, blocks of them, pulling splits back. Not here: which transformers are known (sources/), trees.
 Imported as edge_runtime.converters.features.
@@ -64,8 +65,8 @@ class FiniteColumn:
 @dataclass(frozen=True, slots=True)
 class Splits:
     """Conditions on the graph's inputs, one per split: true where value <= ``threshold``, where they are ``equal``, or
-    where the value is one of ``members`` (by split). ``swap`` exchanges the children, ``missing`` says whether a missing
-    value takes the true side (after the exchange)."""
+    where the value is one of ``members`` (by split). ``swap`` exchanges the children, ``missing`` says whether a
+    missing value takes the true side (after the exchange)."""
 
     column: NDArray[np.int64]
     equal: NDArray[np.bool_]

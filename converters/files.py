@@ -21,7 +21,9 @@ def read_model(path: str, *, trust: bool) -> Any:
     InputError if there is no such file."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in PICKLES:
-        raise UnsupportedModelError(f"{path}: not a model file that can be read", advice=f"pass one of {', '.join(PICKLES)}")
+        raise UnsupportedModelError(
+            f"{path}: not a model file that can be read", advice=f"pass one of {', '.join(PICKLES)}"
+        )
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file", expected="a model file")
     if not trust:

@@ -33,7 +33,9 @@ class Golden:
         self.entries, self.rows, self.visited, self.leaves = entries, rows, visited, leaves
 
 
-def choose(source: Source, model: Model, frame: pd.DataFrame, graph_bytes: int, answered: tuple[dict[str, Any], ...]) -> Golden:
+def choose(
+    source: Source, model: Model, frame: pd.DataFrame, graph_bytes: int, answered: tuple[dict[str, Any], ...]
+) -> Golden:
     """Rows of ``frame`` that visit the most leaves together, and a few of the ``answered`` edge rows, as many as the
     bundle has room for: max(16 kB, 5% of the graph)."""
     room = max(16_000, graph_bytes // 20)
@@ -54,7 +56,9 @@ def choose(source: Source, model: Model, frame: pd.DataFrame, graph_bytes: int, 
         samples.append(sample)
         used += size
     kept = len(samples) - sum(record in edges for record in (sample.inputs for sample in samples))
-    return Golden(encode(samples, source.schema), len(samples), seen[min(kept, len(seen)) - 1] if seen and kept else 0, leaves)
+    return Golden(
+        encode(samples, source.schema), len(samples), seen[min(kept, len(seen)) - 1] if seen and kept else 0, leaves
+    )
 
 
 def _greedy(source: Source, part: pd.DataFrame) -> tuple[list[int], list[int], int]:
@@ -97,5 +101,3 @@ def _record(row: pd.Series, schema: Schema) -> dict[str, Any]:
         else:
             made[column.name] = int(value)
     return made
-
-

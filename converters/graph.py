@@ -38,7 +38,9 @@ class Graph:
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def node(self, operator: str, inputs: Sequence[str], *, name: str | None = None, domain: str = "", **attributes: Any) -> str:
+    def node(
+        self, operator: str, inputs: Sequence[str], *, name: str | None = None, domain: str = "", **attributes: Any
+    ) -> str:
         """Add a node with one output; its name is returned."""
         output = name or f"v{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [output], domain=domain, **attributes))

@@ -31,13 +31,12 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """``reads`` is the dtype that the model casts its features to; ``sums`` the dtype that it adds up in; ``answer``
-    gives the outputs of a fitted model for rows as it takes them."""
+    """``reads`` is the dtype that the model casts its features to; ``answer`` gives the outputs of a fitted model for
+    rows as it takes them."""
 
     body: Ensemble | Linear
     ending: Ending
     reads: type
-    sums: type
     answer: Callable[[Any, Any], dict[str, NDArray[Any]]]
 
 
@@ -49,5 +48,6 @@ def classes_of(classes: NDArray[Any]) -> tuple[tuple[Any, ...], str]:
         if kinds == {kind}:
             return tuple(values), dtype
     raise UnsupportedModelError(
-        f"class labels are {sorted(k.__name__ for k in kinds)}", advice="train on labels of one kind: text, int, bool or float"
+        f"class labels are {sorted(k.__name__ for k in kinds)}",
+        advice="train on labels of one kind: text, int, bool or float",
     )

@@ -1,8 +1,8 @@
 """The float64 lattice in order, and bisection over it.
 
-A pull-back by formula is wrong in the last place, and stepping with `nextafter` can take for ever where a transform maps
-billions of doubles to one value. So the boundary of a monotone predicate is searched among the ordered bit patterns: at
-most 64 evaluations, and exact.
+A pull-back by formula is wrong in the last place, and stepping with `nextafter` can take for ever where a transform
+maps billions of doubles to one value. So the boundary of a monotone predicate is searched among the ordered bit
+patterns: at most 64 evaluations, and exact.
 
 Belongs here: order, neighbours, search. Not here: what is searched for (features.py, trees.py).
 Imported as edge_runtime.converters.lattice.

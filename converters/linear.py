@@ -23,7 +23,9 @@ OPERATORS = {"sub": "Sub", "div": "Div", "mul": "Mul", "add": "Add", "max": "Max
 NEUTRAL = {"sub": 0.0, "div": 1.0, "mul": 1.0, "add": 0.0, "max": -np.inf, "min": np.inf}
 
 
-def lower(head: Linear, blocks: Sequence[Block], finite: dict[int, FiniteColumn], width: int, dtype: str) -> onnx.ModelProto:
+def lower(
+    head: Linear, blocks: Sequence[Block], finite: dict[int, FiniteColumn], width: int, dtype: str
+) -> onnx.ModelProto:
     """The graph `x` [N, width] -> `raw` [N, targets] float64."""
     features = [feature for block in blocks for feature in block.features]
     graph = Graph()

@@ -95,13 +95,17 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
             apart = ulps_apart(together[name][place], found)
             ulps = max(ulps, apart)
             if apart > 0.0 and (source.exact or name not in source.tolerance):
-                faults.append(f"  {shown(records[i])}\n    alone: {name} {found!s}\n    among others: {together[name][place]!s}")
+                faults.append(
+                    f"  {shown(records[i])}\n    alone: {name} {found!s}\n    among others: {together[name][place]!s}"
+                )
     refused = sorted(set(range(len(records))) - set(taken))
     if source.exact:  # what was only converted may refuse more than its source, never answer differently
         for i in refused:
             reference = ask(lambda i=i: source.reference(frame.iloc[i : i + 1]))  # type: ignore[misc]
             if not isinstance(reference, Exception):
-                faults.append(f"  {shown(records[i])}\n    source: {shown(first(reference))}\n    model:  {shown(singles[i])}")
+                faults.append(
+                    f"  {shown(records[i])}\n    source: {shown(first(reference))}\n    model:  {shown(singles[i])}"
+                )
     if faults:
         raise ParityError(
             f"the converted model does not answer as its source on {len(faults):,} of {len(records):,} edge rows",
@@ -154,10 +158,10 @@ def row_gaps(found: Any, wanted: Any) -> NDArray[np.float64]:
 def ulps_apart(a: Any, b: Any) -> float:
     """The largest distance of two answers in units of the last place; infinite where labels differ."""
     a, b = np.asarray(a), np.asarray(b)
-    gaps = np.abs(a - b) if a.dtype.kind == "f" and a.shape == b.shape else differences(a, b)
-    if a.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            gaps = np.where((a == b) | ((a != a) & (b != b)), 0.0, gaps / np.spacing(np.abs(b)))
+    if a.dtype.kind != "f" or a.shape != b.shape:
+        return float(differences(a, b).max(initial=0.0))
+    with np.errstate(all="ignore"):
+        gaps = np.where((a == b) | ((a != a) & (b != b)), 0.0, np.abs(a - b) / np.spacing(np.abs(b)))
     return float(np.where(gaps == gaps, gaps, np.inf).max(initial=0.0))
 
 

@@ -27,7 +27,8 @@ def now() -> str:
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
-    """SHA-256 over the column names, dtypes and row hashes of ``frame``: the same rows in the same order give the same."""
+    """SHA-256 over the column names, dtypes and row hashes of ``frame``: the same rows in the same order give the
+    same."""
     hashed = pd.util.hash_pandas_object(frame, index=False).to_numpy(np.uint64)
     head = repr([(str(name), str(dtype)) for name, dtype in frame.dtypes.items()]).encode("utf-8")
     return "sha256:" + sha256(head + hashed.tobytes())

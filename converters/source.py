@@ -43,9 +43,9 @@ class Source:
     """``reference`` answers app rows (a frame with the schema's columns) with the source itself, on one thread;
     ``graph`` and ``ending`` are to answer alike.
 
-    ``exact``: the raw sum has the same bits everywhere. ``tolerance`` bounds, per output, what the graph may differ from
-    the source by (absolute). ``probes`` are values worth trying per column; ``leaves`` is a graph that gives the leaf of
-    each tree, by which golden rows are chosen, and ``leaf_count`` how many there are.
+    ``exact``: the raw sum has the same bits everywhere. ``tolerance`` bounds, per output, what the graph may differ
+    from the source by (absolute). ``probes`` are values worth trying per column; ``leaves`` is a graph that gives the
+    leaf of each tree, by which golden rows are chosen, and ``leaf_count`` how many there are.
     """
 
     framework: str

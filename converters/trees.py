@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from .features import Splits
 from .graph import Graph
 from .grid import round_to_grid
 
-__all__ = ["Ensemble", "Tree", "lower", "leaf_numbers"]
+__all__ = ["Ensemble", "Tree", "leaf_numbers", "lower"]
 
 Floats = NDArray[np.float64]
 LESS_OR_EQUAL, EQUAL, MEMBER = 0, 4, 6
@@ -55,6 +55,11 @@ class Ensemble:
     def targets(self) -> int:
         return len(self.base)
 
+    @property
+    def leaves(self) -> int:
+        """How many there are in all trees."""
+        return sum(int((~tree.inner).sum()) for tree in self.trees)
+
     def split_arrays(self) -> tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]:
         """Feature, threshold and missing direction of every inner node, tree after tree."""
         return (
@@ -64,16 +69,9 @@ class Ensemble:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """The graph's ``model``, and how far rounding to the grid moves a raw sum at most."""
-
-    model: onnx.ModelProto
-    moved: float
-
-
-def lower(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> Lowered:
-    """The graph `x` [N, width] -> `raw` [N, targets] float64. ``splits`` are those of `split_arrays`, pulled back."""
+def lower(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> tuple[onnx.ModelProto, float]:
+    """The graph `x` [N, width] -> `raw` [N, targets] float64, and how far rounding to the grid moves a raw sum at most.
+    ``splits`` are those of `split_arrays`, pulled back."""
     trees, rounded, base, moved = _on_grid(ensemble)
     vector = any(tree.value.shape[1] > 1 for tree in trees)
     graph = Graph()
@@ -96,7 +94,7 @@ def lower(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> Lowered
             offset[0, alone] = base[alone]
             raw = graph.node("Add", [raw, graph.constant(offset)])
     graph.output(raw, "float64", [None, ensemble.targets], name="raw")
-    return Lowered(graph.model(), moved)
+    return graph.model(), moved
 
 
 def leaf_numbers(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> onnx.ModelProto:
@@ -139,7 +137,9 @@ def _place(trees: Sequence[Tree], splits: Splits) -> list[_Placed]:
         inner = tree.inner
         stop = start + int(inner.sum())
 
-        def spread(values: NDArray[np.generic], at: slice = slice(start, stop), inner: NDArray[np.bool_] = inner) -> NDArray[np.generic]:
+        def spread(
+            values: NDArray[np.generic], at: slice = slice(start, stop), inner: NDArray[np.bool_] = inner
+        ) -> NDArray[np.generic]:
             whole = np.zeros(len(inner), values.dtype)
             whole[inner] = values[at]
             return whole
@@ -154,12 +154,21 @@ def _place(trees: Sequence[Tree], splits: Splits) -> list[_Placed]:
                 goes[node] = tree.left[node] if constant[node] else tree.right[node]
         while (goes[goes] != goes).any():
             goes = goes[goes]
-        members = {int(node): splits.members[i] for i, node in enumerate(np.flatnonzero(inner), start) if i in splits.members}
+        members = {
+            int(node): splits.members[i] for i, node in enumerate(np.flatnonzero(inner), start) if i in splits.members
+        }
         placed.append(
             _Placed(
-                int(goes[0]), spread(splits.column), spread(splits.equal), members, spread(splits.threshold),
-                np.where(inner, goes[true], -1), np.where(inner, goes[false], -1), spread(splits.missing), inner,
-            )  # fmt: skip
+                int(goes[0]),
+                spread(splits.column),
+                spread(splits.equal),
+                members,
+                spread(splits.threshold),
+                np.where(inner, goes[true], -1),
+                np.where(inner, goes[false], -1),
+                spread(splits.missing),
+                inner,
+            )
         )
         start = stop
     return placed

@@ -4,7 +4,8 @@
     model = er.load("fraud.edge")
     model.predict_one({"amount": 8500.0, "merchant_id": 443})
 
-Belongs here: the public names, and nothing else. Converters, benchmarks and the other parts load only when they are named.
+Belongs here: the public names, and nothing else. Converters, benchmarks and the other parts load only when they are
+named.
 Imported as edge_runtime.
 """
 
@@ -13,9 +14,9 @@ import os
 # onnxruntime's wheels start a telemetry thread and write to the home folder unless told not to before they load.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from .bundle import Bundle  # noqa: E402
-from .ending import Decision  # noqa: E402
-from .errors import (  # noqa: E402
+from .bundle import Bundle
+from .ending import Decision
+from .errors import (
     BudgetError,
     BundleError,
     EdgeError,
@@ -26,11 +27,11 @@ from .errors import (  # noqa: E402
     ParityError,
     UnsupportedModelError,
 )
-from .golden import VerificationReport  # noqa: E402
-from .manifest import Manifest, Variant  # noqa: E402
-from .model import Model, load  # noqa: E402
-from .schema import ColumnSpec, Schema, TensorSpec  # noqa: E402
-from .version import VERSION as __version__  # noqa: E402
+from .golden import VerificationReport
+from .manifest import Manifest, Variant
+from .model import Model, load
+from .schema import ColumnSpec, Schema, TensorSpec
+from .version import VERSION as __version__
 
 __all__ = [
     "BudgetError",

@@ -22,7 +22,8 @@ __all__ = ["Call", "bound_run"]
 
 
 def bound_run(session: onnxruntime.InferenceSession) -> Callable[..., Any]:
-    """`run(binding, options)` of the inner session: the public method of the same name costs half a microsecond more."""
+    """`run(binding, options)` of the inner session: the public method of the same name costs half a microsecond
+    more."""
     run: Callable[..., Any] = session._sess.run_with_iobinding
     return run
 
@@ -46,7 +47,9 @@ class Call:
     ) -> None:
         for spec in (*inputs, *outputs):
             if spec.dtype == "str":
-                raise UnsupportedModelError(f"tensor {spec.name!r} is text, which cannot be bound", advice="use run or predict")
+                raise UnsupportedModelError(
+                    f"tensor {spec.name!r} is text, which cannot be bound", advice="use run or predict"
+                )
         self.inputs = {spec.name: np.zeros(_shape(spec, rows, shapes), spec.dtype) for spec in inputs}
         self.outputs = _outputs(session, outputs, rows, self.inputs)
         self._binding = session.io_binding()
@@ -71,12 +74,16 @@ class Call:
 def _shape(spec: TensorSpec, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     wanted = shapes.get(spec.name)
     if wanted is not None:
-        if len(wanted) != len(spec.shape) or any(a is not None and a != b for a, b in zip(spec.shape, wanted, strict=True)):
+        if len(wanted) != len(spec.shape) or any(
+            a is not None and a != b for a, b in zip(spec.shape, wanted, strict=True)
+        ):
             raise InputError(f"shape {wanted}", column=spec.name, expected=f"shape {spec.shape}, None being free")
         return wanted
     made = tuple(rows if i == 0 and size is None else size for i, size in enumerate(spec.shape))
     if None in made:
-        raise InputError("the tensor has free axes", column=spec.name, expected=f"shapes={{{spec.name!r}: …}} for {spec.shape}")
+        raise InputError(
+            "the tensor has free axes", column=spec.name, expected=f"shapes={{{spec.name!r}: …}} for {spec.shape}"
+        )
     return made  # type: ignore[return-value]
 
 

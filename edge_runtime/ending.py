@@ -1,7 +1,7 @@
 """From the graph's raw sum to the model's outputs: the link, the label and the decision.
 
-A lowered graph ends in `raw`, a float64 tensor [N, K] whose bits depend on nothing but the row. What follows is computed
-here, alike for one row and for many, since onnxruntime's own nodes would change bits between the two.
+A lowered graph ends in `raw`, a float64 tensor [N, K] whose bits depend on nothing but the row. What follows is
+computed here, alike for one row and for many, since onnxruntime's own nodes would change bits between the two.
 
 Belongs here: the declared ending and its two forms. Not here: running the graph (session.py, model.py).
 Imported as edge_runtime.ending; `Decision` is public in edge_runtime.
@@ -88,7 +88,9 @@ class Ending:
         )  # fmt: skip
         if kind not in KINDS:
             raise BundleError(f"the ending {kind!r} is not one of {sorted(KINDS)}")
-        if (kind in ("logistic", "softmax", "share")) != (classes is not None) or (classes is None) != (class_dtype is None):
+        if (kind in ("logistic", "softmax", "share")) != (classes is not None) or (classes is None) != (
+            class_dtype is None
+        ):
             raise BundleError("classes and their dtype go with a classifier's ending, and only with it")
         if class_dtype is not None:
             if class_dtype not in CLASS_DTYPES:
@@ -97,7 +99,9 @@ class Ending:
             if len(classes) < 2 or not all(type(value) is stored for value in classes):
                 raise BundleError(f"classes must be two or more values of {class_dtype}")
             classes = tuple(decimal(value, "classes") if class_dtype == "float64" else value for value in classes)
-            if len(set(classes)) != len(classes) or (class_dtype == "int64" and not all(in_range(v, "int64") for v in classes)):
+            if len(set(classes)) != len(classes) or (
+                class_dtype == "int64" and not all(in_range(v, "int64") for v in classes)
+            ):
                 raise BundleError(f"classes must be distinct values of {class_dtype}")
             if kind == "logistic" and len(classes) != 2:
                 raise BundleError("the ending logistic goes with two classes")

@@ -43,7 +43,8 @@ PER_LN2 = float.fromhex("0x1.71547652b82fep+6")  # 64 / ln 2
 HIGH = float.fromhex("0x1.62e42fee00000p-7")  # ln 2 / 64 in two parts; k * HIGH is exact
 LOW = float.fromhex("0x1.a39ef35793c76p-39")
 LOWEST, HIGHEST = -708.0, 709.78
-"""Below LOWEST the result stays at e^LOWEST (3e-308), above HIGHEST it is infinite: no subnormal numbers, no overflow."""
+"""Below LOWEST the result stays at e^LOWEST (3e-308), above HIGHEST it is infinite: no subnormal numbers, no
+overflow."""
 
 NEAR = 4096
 # 2^(k/64) for the common range, k = -NEAR..NEAR: one look-up instead of two. An exact scaling, hence the same bits.
@@ -57,7 +58,8 @@ def exp(x: float) -> float:
         k = round(x * PER_LN2)
         r = (x - k * HIGH) - k * LOW
         return POWERS_NEAR[k + NEAR] * (
-            1.0 + r * (1.0 + r * (0.5 + r * (0.16666666666666666 + r * (0.041666666666666664 + r * 0.008333333333333333))))
+            1.0
+            + r * (1.0 + r * (0.5 + r * (0.16666666666666666 + r * (0.041666666666666664 + r * 0.008333333333333333))))
         )
     if not x <= HIGHEST:
         return x if x != x else math.inf

@@ -29,8 +29,8 @@ POSITIONS = 256  # outputs of tensors are kept at so many places
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """Golden rows replayed here. ``largest`` is the largest difference per output (relative above 1), ``tolerance`` what
-    is allowed, and
+    """Golden rows replayed here. ``largest`` is the largest difference per output (relative above 1), ``tolerance``
+    what is allowed, and
     ``problems`` the rows that are off, in words."""
 
     rows: int
@@ -87,7 +87,8 @@ def places(size: int) -> NDArray[np.int64]:
 
 
 def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sample]:
-    """The samples in `golden.json`; ``read`` gives the content of another entry. Raises BundleError if it is malformed."""
+    """The samples in `golden.json`; ``read`` gives the content of another entry. Raises BundleError if it is
+    malformed."""
     try:
         document = json.loads(raw)
         if schema.columns:

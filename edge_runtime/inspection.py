@@ -58,12 +58,13 @@ class Page:
 def page_of_bundle(manifest: Manifest, digest: str) -> Page:
     """The page of a bundle."""
     sizes = parts(manifest)
-    facts = (
+    facts = [
         ("digest", digest),
         ("created", manifest.created),
         ("source", manifest.provenance.get("source", "not recorded")),
-        ("size", bytes_text(sum(sizes.values()))),
-    )
+    ]
+    if sizes:
+        facts.append(("size", bytes_text(sum(sizes.values()))))
     return Page(
         title=title(manifest.name, manifest.version),
         facts=harmless(facts),
@@ -91,7 +92,9 @@ def page_of_graph(name: str, digest: str, schema: Schema) -> Page:
 
 
 def parts(manifest: Manifest) -> dict[str, int]:
-    """The bytes that each part takes in the bundle's file; together they are the file."""
+    """The bytes that each part takes in the bundle's file; together they are the file. Nothing before it is written."""
+    if not manifest.entries:
+        return {}
     names = ["edge.json", *(entry.name for entry in manifest.entries)]
     graphs = {variant.graph for variant in manifest.variants}
     sizes = {entry.name: entry.stored for entry in manifest.entries if entry.name in graphs}
@@ -206,7 +209,9 @@ def allowed(difference: float) -> str:
 
 
 def variant_row(variant: Variant, sizes: dict[str, int]) -> tuple[str, ...]:
-    graph = f"{printable(variant.graph)}, {bytes_text(sizes[variant.graph])}"
+    graph = printable(variant.graph)
+    if variant.graph in sizes:
+        graph += f", {bytes_text(sizes[variant.graph])}"
     runs = "blocks of rows, several at once" if variant.small else "one batch, threads inside it"
     return printable(variant.name), printable(variant.precision), graph, runs
 

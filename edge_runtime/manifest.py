@@ -1,7 +1,8 @@
 """What a bundle says of itself: `edge.json`, its root of trust.
 
 Belongs here: the manifest's types and their strict form. Not here: the container (container.py), opening (bundle.py).
-Imported as edge_runtime.manifest; `Manifest` and `Variant` are public in edge_runtime. Described in docs/bundle-format.md.
+Imported as edge_runtime.manifest; `Manifest` and `Variant` are public in edge_runtime. Described in
+docs/bundle-format.md.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file in the container: ``method`` "stored" or "deflate", ``stored`` and ``size`` in bytes, ``crc`` (CRC-32) of
-    its content, ``sha256`` of the stored bytes (64 hex digits)."""
+    """One file in the container: ``method`` "stored" or "deflate", ``stored`` and ``size`` in bytes, ``crc`` (CRC-32)
+    of its content, ``sha256`` of the stored bytes (64 hex digits)."""
 
     name: str
     method: str
@@ -51,8 +52,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One graph in one precision. ``graph`` is its entry; ``largest_tensor`` bounds, in bytes, what constant folding may
-    create; ``small`` says that it runs single-threaded on blocks of rows (see docs/bundle-format.md)."""
+    """One graph in one precision. ``graph`` is its entry; ``largest_tensor`` bounds, in bytes, what constant folding
+    may create; ``small`` says that it runs single-threaded on blocks of rows (see docs/bundle-format.md)."""
 
     name: str
     graph: str
@@ -107,7 +108,8 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``created`` is a time in UTC (ISO 8601); ``provenance`` maps text to text; ``golden`` is the entry of golden rows."""
+    """``created`` is a time in UTC (ISO 8601); ``provenance`` maps text to text; ``golden`` is the entry of golden
+    rows."""
 
     name: str
     version: str

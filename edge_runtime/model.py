@@ -44,8 +44,8 @@ def load(
 ) -> Model:
     """Open a bundle (or a plain `.onnx` file) and make it ready: checked, self-tested, warmed up when this returns.
 
-    ``digest`` ("sha256:…") pins the bundle's identity, ``variant`` chooses a precision (default: the first), ``threads``
-    bounds the cores used (default: all that this process may run on).
+    ``digest`` ("sha256:…") pins the bundle's identity, ``variant`` chooses a precision (default: the first),
+    ``threads`` bounds the cores used (default: all that this process may run on).
     Raises BundleError, and its kinds, for a file that may not be opened or whose answers here are not those recorded.
     """
     name = os.fspath(path)
@@ -156,7 +156,9 @@ class Model:
         if not self.schema.columns:
             if not isinstance(data, Mapping):
                 if len(self.schema.inputs) != 1:
-                    raise InputError(f"got {type(data).__name__}", expected=f"a dict of {[t.name for t in self.schema.inputs]}")
+                    raise InputError(
+                        f"got {type(data).__name__}", expected=f"a dict of {[t.name for t in self.schema.inputs]}"
+                    )
                 data = {self.schema.inputs[0].name: data}
             return self.run(data)
         table = read_table(data, self.schema, self._coders)
@@ -194,7 +196,9 @@ class Model:
             with self._lock:
                 if self._session is None:
                     threads = 1 if self._variant.small else self._threads
-                    self._session = open_session(self._raw, threads=threads, largest_tensor=self._variant.largest_tensor)
+                    self._session = open_session(
+                        self._raw, threads=threads, largest_tensor=self._variant.largest_tensor
+                    )
         return self._session
 
     def golden_rows(self) -> list[Sample]:

@@ -1,7 +1,7 @@
 """One record to one answer: an encoder compiled once from the schema, as dataclasses and attrs compile theirs.
 
-The compiled function takes the plain case (exact types, within bounds) at full speed; whatever is not plainly right goes
-to `slow`, which asks values.py, answers if the law allows it and raises InputError if not.
+The compiled function takes the plain case (exact types, within bounds) at full speed; whatever is not plainly right
+goes to `slow`, which asks values.py, answers if the law allows it and raises InputError if not.
 
 Belongs here: the generated text and its slow twin. Not here: what a value may be (values.py), sessions (session.py).
 Imported as edge_runtime.row.
@@ -33,7 +33,12 @@ def values_of(row: Mapping[str, Any], coders: Sequence[Coder], number: int | Non
 
 
 def compile_row(
-    coders: Sequence[Coder], dtype: str, local: Any, new_slot: Callable[[], Slot], options: Any, finish: Callable[[Any], Any]
+    coders: Sequence[Coder],
+    dtype: str,
+    local: Any,
+    new_slot: Callable[[], Slot],
+    options: Any,
+    finish: Callable[[Any], Any],
 ) -> Callable[[dict[str, Any]], Any]:
     """The function from a record to its outputs, for columns that fill one numeric tensor in order.
 
@@ -65,7 +70,7 @@ def compile_row(
             "    except AttributeError:",
             "        run, binding, buffer, raw = new_slot()",
             "    try:",
-            f"        {', '.join(names)}{',' if len(names) == 1 else ''} = {'get(row)' if len(names) > 1 else '(get(row),)'}",
+            f"        {', '.join(names)} = get(row)",
             f"        if len(row) != {len(names)}: return slow(row)",
             *checks,
             f"        pack(buffer, 0, {', '.join(names)})",
@@ -75,7 +80,7 @@ def compile_row(
             "    return finish(raw)",
         ]
     )
-    exec(compile(text, "<edge_runtime.row>", "exec"), scope)  # noqa: S102 (our own text; names come in by `scope` only)
+    exec(compile(text, "<edge_runtime.row>", "exec"), scope)
     compiled: Callable[[dict[str, Any]], Any] = scope["predict_one"]
     return compiled
 
@@ -94,7 +99,11 @@ def _check(v: str, i: int, coder: Coder, dtype: str, scope: dict[str, Any]) -> l
         return [f"{v} = one{i}({v}, None)"]
     if column.dtype == "bool":
         lines = [f"if {v} is not True and {v} is not False:"]
-        return [*lines, f"    if {v} is not None: return slow(row)", f"    {v} = nan"] if coder.nullable else [f"{lines[0]} return slow(row)"]
+        return (
+            [*lines, f"    if {v} is not None: return slow(row)", f"    {v} = nan"]
+            if coder.nullable
+            else [f"{lines[0]} return slow(row)"]
+        )
     assert isinstance(coder, (FloatCoder, IntegerCoder))
     low, high = coder.low, coder.high
     scope[f"low{i}"], scope[f"high{i}"] = low, high

@@ -1,6 +1,7 @@
 """What goes into a model and what comes out: tensors, and for tables the named columns behind them.
 
-Belongs here: the types and their form in `edge.json`. Not here: checking values (values.py), reading tables (tables.py).
+Belongs here: the types and their form in `edge.json`. Not here: checking values (values.py), reading tables
+(tables.py).
 Imported as edge_runtime.schema; the types are public in edge_runtime.
 """
 
@@ -49,9 +50,9 @@ class ColumnSpec:
     """One column of a table, as the app hands it over.
 
     ``tensor`` and ``index`` say where it lies in the graph's inputs. ``low`` and ``high`` (numbers only) bound what the
-    source answers, both included; they are infinite where it answers every number. ``categories`` are the values seen in
-    training: a text column enters the graph as its position among them (unknown = -1, missing = NaN) unless its tensor
-    is a text tensor; a number stays itself. ``open`` says whether a value outside ``categories`` is answered.
+    source answers, both included; they are infinite where it answers every number. ``categories`` are the values seen
+    in training: a text column enters the graph as its position among them (unknown = -1, missing = NaN) unless its
+    tensor is a text tensor; a number stays itself. ``open`` says whether a value outside ``categories`` is answered.
     """
 
     name: str

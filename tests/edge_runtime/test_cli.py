@@ -191,7 +191,7 @@ def test_an_interruption_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: 
 
 def test_nobody_reading_is_quiet(small_bundle: Path) -> None:
     """`edge inspect x | head -1` ends as SIGPIPE would end it, without a word."""
-    command = [sys.executable, "-P", "-m", "edge_runtime", "inspect", small_bundle]
+    command = [sys.executable, "-P", "-m", "edge_runtime", "inspect", str(small_bundle)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None

@@ -38,10 +38,12 @@ def small_page(path: Path) -> str:
     sizes = {"graph.onnx": stored["graph.onnx"], "golden rows": golden, "edge.json": root}
     sizes["ZIP headers"] = bundle.size - sum(sizes.values())
     wide = max(len(f"{size:,}") for size in sizes.values())
+    bars = {name: "█" * round(30 * size / bundle.size) for name, size in sizes.items()}
     shares = [
-        f"  {name:11}  {size:>{wide},} bytes  {size / bundle.size:>5.1%}  {'█' * round(30 * size / bundle.size)}".rstrip()
+        f"  {name:11}  {size:>{wide},} bytes  {size / bundle.size:>5.1%}  {bars[name]}".rstrip()
         for name, size in sizes.items()
     ]
+    graph = f"graph.onnx, {stored['graph.onnx']} bytes"
     columns = [f"  x{i}      float64  refused  any number" for i in range(8)]
     return "\n".join(
         [
@@ -71,8 +73,8 @@ def small_page(path: Path) -> str:
             "  replayed  golden rows, wherever the bundle is opened: prediction equal",
             "",
             "1 variant",
-            "  variant  precision  graph              runs",
-            f"  exact    float64    graph.onnx, {stored['graph.onnx']} bytes  blocks of rows, several at once",
+            f"  variant  precision  {'graph':{len(graph)}}  runs",
+            f"  exact    float64    {graph}  blocks of rows, several at once",
             "",
             "provenance",
             "  source  tests/conftest.py",
@@ -88,9 +90,6 @@ def test_inspect_prints_the_page(edge: Edge, small_bundle: Path) -> None:
     """The whole page, on 80 columns, in a file or a pipe."""
     done = edge("inspect", small_bundle)
     assert (done.returncode, done.stderr) == (0, "")
-    assert [line.split() for line in done.stdout.splitlines()] == [
-        line.split() for line in small_page(small_bundle).splitlines()
-    ]
     assert done.stdout == small_page(small_bundle)
 
 
@@ -160,7 +159,7 @@ def test_foreign_text_is_escaped_wherever_it_is_shown(edge: Edge, hostile: Path)
     assert done.stdout.count(SHOWN) >= 12
     assert edge("inspect", hostile, "--json").stdout.isascii()
     refused = edge("verify", hostile)  # its golden rows do not fit the schema
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     assert refused.stderr.removesuffix("\n").isprintable()
 
 
@@ -211,8 +210,8 @@ def test_verify_prints_what_differs_at_most(edge: Edge, small_bundle: Path) -> N
 
 def wrong_answers(path: Path, manifest: Manifest, contents: dict[str, bytes], *, row: int) -> Path:
     """A small bundle of six golden rows, in one of which another answer is recorded."""
-    rows = [{f"x{i}": float(n) for i in range(8)} for n in range(6)]
-    outputs = [{"prediction": 8.0 * n + (0.5 if n == row else 0.0)} for n in range(6)]
+    rows = [{f"x{i}": n / 64 for i in range(8)} for n in range(6)]
+    outputs = [{"prediction": n / 8 + (0.5 if n == row else 0.0)} for n in range(6)]
     golden = json.dumps({"outputs": outputs, "rows": rows}).encode()
     Bundle.write(path, manifest, {**contents, "golden.json": golden})
     return path
@@ -222,13 +221,13 @@ def test_verify_says_no_where_an_answer_differs(
     edge: Edge, tmp_path: Path, small_manifest: Manifest, small_contents: dict[str, bytes]
 ) -> None:
     """Status 1, with the row, what was found and what was recorded."""
-    path = wrong_answers(tmp_path / "w.edge", small_manifest, small_contents, row=5)
+    path = wrong_answers(tmp_path / "w.edge", small_manifest, small_contents, row=4)
     done = edge("verify", path)
     assert done.returncode == 1
     assert done.stdout.splitlines()[2:] == [
         "  prediction  within 0.5  (must be equal)",
-        "golden row 5: prediction is 40.0, recorded 40.5",
-        "golden row 5 in a table: prediction is 40.0, recorded 40.5",
+        "golden row 4: prediction is 0.5, recorded 1.0",
+        "golden row 4 in a table: prediction is 0.5, recorded 1.0",
         "NOT verified: answers differ here",
     ]
     again = edge("verify", path, "--json")

@@ -228,7 +228,8 @@ def test_tensors_travel_as_npz_without_pickles(tmp_path: Path) -> None:
     written = {"a": np.zeros((2, 3, 4), np.float32), "t": np.array(["x", "yz"], object)}
     write_tensors(str(path), written)
     found = read_tensors(path)
-    assert (found["a"].dtype, found["a"].shape) == (np.float32, (2, 3, 4))
+    assert found["a"].dtype.name == "float32"
+    assert found["a"].shape == (2, 3, 4)
     assert found["t"].tolist() == ["x", "yz"]
     np.savez(path, a=np.array([{}], object))
     with pytest.raises(InputError, match="allow_pickle=False"):

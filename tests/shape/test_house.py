@@ -17,8 +17,10 @@ def test_the_code_map_is_the_disk(root: Path, modules: dict[str, Path]) -> None:
     readme = (root / "README.md").read_text(encoding="utf-8")
     lines: list[str] = runpy.run_path(str(root / "docs" / "code_map.py"))["code_map"](root)
     mapped = re.findall(r"^\| `((?:[a-z_]+/)+[a-z_]+\.py)` \|", readme, re.MULTILINE)
-    assert sorted(mapped) == sorted(str(path.relative_to(root)) for path in modules.values())
-    assert [line for line in lines if line not in readme] == []
+    on_disk = {str(path.relative_to(root)) for path in modules.values()}
+    assert set(mapped) ^ on_disk == set(), "run make map"
+    assert len(mapped) == len(set(mapped))
+    assert [line for line in lines if f"{line}\n" not in readme] == [], "run make map"
 
 
 def test_every_header_says_its_import_name(modules: dict[str, Path]) -> None:

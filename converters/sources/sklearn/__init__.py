@@ -42,4 +42,3 @@ def read(model: Any, request: Request) -> Source:
             except (NotColumnwiseError, NotPulledBackError) as reason:
                 return other.read(model, estimator, request, FRAMEWORK, reason=str(reason))
     return other.read(model, estimator, request, FRAMEWORK, reason=f"{type(final).__name__} is not lowered")
-

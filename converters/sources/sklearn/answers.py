@@ -15,7 +15,10 @@ __all__ = ["classify", "regress"]
 
 
 def classify(model: Any, rows: Any) -> dict[str, NDArray[Any]]:
-    return {"label": np.asarray(model.predict(rows)), "probabilities": np.asarray(model.predict_proba(rows), np.float64)}
+    return {
+        "label": np.asarray(model.predict(rows)),
+        "probabilities": np.asarray(model.predict_proba(rows), np.float64),
+    }
 
 
 def regress(model: Any, rows: Any) -> dict[str, NDArray[Any]]:

@@ -32,7 +32,7 @@ def head(estimator: Any) -> Head | None:
         weights = np.atleast_2d(np.asarray(estimator.coef_, np.float64)).T
         bias = np.broadcast_to(np.asarray(estimator.intercept_, np.float64), weights.shape[1:]).copy()
         kind = "exp" if type(estimator) in LOG_LINK else "identity"
-        return Head(Linear(weights, bias), Ending(kind), np.float64, np.float64, regress)
+        return Head(Linear(weights, bias), Ending(kind), np.float64, regress)
     if type(estimator) in (lm.LogisticRegression, lm.LogisticRegressionCV):
         classes, dtype = classes_of(estimator.classes_)
         weights = np.asarray(estimator.coef_, np.float64).T
@@ -41,5 +41,5 @@ def head(estimator: Any) -> Head | None:
         if weights.shape[1] not in (1, len(classes)):
             return None
         ending = Ending(kind, classes=classes, class_dtype=dtype)
-        return Head(Linear(weights, bias), ending, np.float64, np.float64, classify)
+        return Head(Linear(weights, bias), ending, np.float64, classify)
     return None

@@ -3,7 +3,8 @@
 Only the structure is read here; what a transformer computes is left to the transformer itself (`Block.evaluate`). A
 transformer that is not listed ends the exact route: NotColumnwiseError, and the caller takes another.
 
-Belongs here: the walk through pipelines and column transformers. Not here: models (trees.py, linear.py), splits (features.py).
+Belongs here: the walk through pipelines and column transformers. Not here: models (trees.py, linear.py), splits
+(features.py).
 Imported as edge_runtime.converters.sources.sklearn.preprocessing.
 """
 
@@ -68,7 +69,9 @@ class Rows:
         """Values of one column in the dtype of the app; integers and bools as floats where one is missing or they are
         probed, in the narrowest that leaves the arithmetic of their neighbours as it is."""
         if self.dtypes[c] == "str":
-            text = np.array([self.missing_text if is_missing(value) else value for value in values.tolist()] + [None], object)
+            text = np.array(
+                [self.missing_text if is_missing(value) else value for value in values.tolist()] + [None], object
+            )
             return pd.Series(text[:-1], dtype=self.text_dtype[c])
         if self.dtypes[c] == "bool" and values.dtype.kind in "bO" and not any(map(is_missing, values.tolist())):
             return values.astype(bool)
@@ -116,11 +119,15 @@ def blocks_of(
         features = _walk(part, [Feature(place[c], finite[place[c]]) for c in chosen], categories, frame.iloc[:, chosen])
         for feature in features:
             if feature.finite and feature.column not in categories:
-                raise NotColumnwiseError(f"column {frame.columns[columns[feature.column]]!r} is text and has no encoder")
+                raise NotColumnwiseError(
+                    f"column {frame.columns[columns[feature.column]]!r} is text and has no encoder"
+                )
 
         def evaluate(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.float64]:
             with np.errstate(all="ignore"):
-                made = rows.build(chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n)
+                made = rows.build(
+                    chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n
+                )
                 result = made if part is None or part == "passthrough" else part.transform(made)
                 dense = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
                 return dense.astype(read_as).astype(np.float64)
@@ -131,7 +138,9 @@ def blocks_of(
     if isinstance(outer, Pipeline) and len(outer.steps) == 1:
         outer = outer.steps[0][1]
     if isinstance(outer, ColumnTransformer):  # each part alone: evaluating it does not drag the others along
-        parts = [(part, _get_column_indices(frame, chosen)) for _, part, chosen in outer.transformers_ if part != "drop"]
+        parts = [
+            (part, _get_column_indices(frame, chosen)) for _, part, chosen in outer.transformers_ if part != "drop"
+        ]
         return [block(part, list(chosen)) for part, chosen in parts if len(chosen)], categories
     return [block(transformer, columns)], categories
 

@@ -59,7 +59,7 @@ def _forest(estimator: Any, members: list[Any]) -> Head | None:
     if not hasattr(estimator, "classes_"):
         values = [member.tree_.value[:, :, 0] for member in members]
         trees = tuple(_tree(member.tree_, value) for member, value in zip(members, values, strict=True))
-        return Head(Ensemble(trees, np.zeros(values[0].shape[1])), Ending("identity", scale=n), np.float32, np.float64, regress)
+        return Head(Ensemble(trees, np.zeros(values[0].shape[1])), Ending("identity", scale=n), np.float32, regress)
     if estimator.n_outputs_ > 1 or len(estimator.classes_) < 2:
         return None
     classes, dtype = classes_of(estimator.classes_)
@@ -68,7 +68,7 @@ def _forest(estimator: Any, members: list[Any]) -> Head | None:
         shares = member.tree_.value[:, 0, :]
         trees.append(_tree(member.tree_, shares[:, 1:] - shares[:, :1] if len(classes) == 2 else shares))
     ending = Ending("share", scale=n, classes=classes, class_dtype=dtype)
-    return Head(Ensemble(tuple(trees), np.zeros(trees[0].value.shape[1])), ending, np.float32, np.float64, classify)
+    return Head(Ensemble(tuple(trees), np.zeros(trees[0].value.shape[1])), ending, np.float32, classify)
 
 
 def _gradient_boosting(estimator: Any) -> Head | None:
@@ -81,7 +81,7 @@ def _gradient_boosting(estimator: Any) -> Head | None:
         for target, member in enumerate(stage)
     ]
     if not hasattr(estimator, "classes_"):
-        return Head(Ensemble(tuple(trees), base), Ending("identity"), np.float32, np.float64, regress)
+        return Head(Ensemble(tuple(trees), base), Ending("identity"), np.float32, regress)
     classes, dtype = classes_of(estimator.classes_)
     if len(classes) == 2:
         if estimator.loss == "exponential":  # expit(2 * raw): doubling leaves is exact
@@ -90,11 +90,13 @@ def _gradient_boosting(estimator: Any) -> Head | None:
         ending = Ending("logistic", classes=classes, class_dtype=dtype, tie=True)
     else:
         ending = Ending("softmax", classes=classes, class_dtype=dtype)
-    return Head(Ensemble(tuple(trees), base), ending, np.float32, np.float64, classify)
+    return Head(Ensemble(tuple(trees), base), ending, np.float32, classify)
 
 
 def _scaled(tree: Tree, factor: float) -> Tree:
-    return Tree(tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, tree.value * factor, tree.target)
+    return Tree(
+        tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, tree.value * factor, tree.target
+    )
 
 
 def _hist_gradient_boosting(estimator: Any) -> Head | None:
@@ -107,15 +109,19 @@ def _hist_gradient_boosting(estimator: Any) -> Head | None:
             leaf = nodes["is_leaf"].astype(bool)
             trees.append(
                 Tree(
-                    nodes["feature_idx"].astype(np.int64), nodes["num_threshold"].astype(np.float64),
-                    np.where(leaf, -1, nodes["left"].astype(np.int64)), np.where(leaf, -1, nodes["right"].astype(np.int64)),
-                    nodes["missing_go_to_left"].astype(bool), nodes["value"].astype(np.float64)[:, None], target,
-                )  # fmt: skip
+                    nodes["feature_idx"].astype(np.int64),
+                    nodes["num_threshold"].astype(np.float64),
+                    np.where(leaf, -1, nodes["left"].astype(np.int64)),
+                    np.where(leaf, -1, nodes["right"].astype(np.int64)),
+                    nodes["missing_go_to_left"].astype(bool),
+                    nodes["value"].astype(np.float64)[:, None],
+                    target,
+                )
             )
     base = np.asarray(estimator._baseline_prediction, np.float64).ravel()
     if not hasattr(estimator, "classes_"):
         kind = {"IdentityLink": "identity", "LogLink": "exp"}.get(type(estimator._loss.link).__name__)
-        return Head(Ensemble(tuple(trees), base), Ending(kind), np.float64, np.float64, regress) if kind else None
+        return Head(Ensemble(tuple(trees), base), Ending(kind), np.float64, regress) if kind else None
     classes, dtype = classes_of(estimator.classes_)
     kind = "logistic" if len(classes) == 2 else "softmax"
-    return Head(Ensemble(tuple(trees), base), Ending(kind, classes=classes, class_dtype=dtype), np.float64, np.float64, classify)
+    return Head(Ensemble(tuple(trees), base), Ending(kind, classes=classes, class_dtype=dtype), np.float64, classify)
