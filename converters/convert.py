@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from edge_runtime.bundle import Bundle
@@ -221,11 +222,26 @@ def _app_frame(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
     for column in source.schema.columns:
         values = frame[column.name]
         if column.dtype in ("float32", "float64"):
-            values = values.astype(column.dtype)
+            values = _as_float(values, column.dtype)
         elif isinstance(values.dtype, pd.CategoricalDtype):
             values = values.astype(object)
         made[column.name] = values
     return pd.DataFrame(made)
+
+
+def _as_float(values: pd.Series, dtype: str) -> pd.Series:
+    """Raises InputError for a number that ``dtype`` could only hold as infinity."""
+    with np.errstate(over="ignore"):
+        made = values.astype(dtype)
+    lost = np.flatnonzero(
+        np.isinf(made.to_numpy(dtype, na_value=np.nan)) & ~np.isinf(values.to_numpy(float, na_value=np.nan))
+    )
+    if len(lost):
+        row = int(lost[0])
+        raise InputError(
+            f"{values.iloc[row]!s} is beyond {dtype}", column=str(values.name), row=row, expected="input_dtype float64"
+        )
+    return made
 
 
 def _name_of(source: Any) -> str:

@@ -20,6 +20,8 @@ from edge_runtime.rows import read_rows
 
 __all__ = ["Data", "app_dtype", "read_data"]
 
+TABLE = "a frame, an array of rows and columns, columns of one length, or records"
+
 
 @dataclass(frozen=True, slots=True)
 class Data:
@@ -34,7 +36,7 @@ class Data:
 def read_data(data: Any, target: Any = None) -> Data:
     """Data as a frame. ``target`` as a column's name is taken out of it.
 
-    Raises InputError if it has no rows or no such column, UnsupportedModelError for what is not a table.
+    Raises InputError for what is not a table, has no rows, or lacks the target.
     """
     path = None
     if isinstance(data, (str, os.PathLike)):
@@ -42,30 +44,39 @@ def read_data(data: Any, target: Any = None) -> Data:
         data = read_rows(path)
     if isinstance(data, Data):
         return data
-    if isinstance(data, dict):
-        data = pd.DataFrame(data)
-    elif isinstance(data, (list, tuple)) and data and isinstance(data[0], dict):
-        data = pd.DataFrame.from_records(data)
-    elif not isinstance(data, pd.DataFrame) and hasattr(data, "to_pandas"):  # polars, Arrow
-        data = data.to_pandas()
-    positional = not isinstance(data, pd.DataFrame)
-    if positional:
-        array = np.asarray(data)
-        if array.ndim != 2:
-            raise UnsupportedModelError(
-                f"data is {type(data).__name__} with {array.ndim} axes",
-                advice="pass a frame, or an array of rows and columns",
-            )
-        data = pd.DataFrame({f"x{i}": array[:, i] for i in range(array.shape[1])})
-    elif isinstance(target, str):
-        if target not in data.columns:
-            raise InputError("the target is not in the data", column=target, expected=f"one of {list(data.columns)}")
-        data = data.drop(columns=target)
-    if len(data) == 0:
+    try:
+        frame, positional = _frame_of(data)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"data is no table ({str(error).partition(chr(10))[0]})", expected=TABLE) from error
+    if isinstance(target, str):
+        if positional or target not in frame.columns:
+            names = "a frame: an array's columns have no names" if positional else f"one of {list(frame.columns)}"
+            raise InputError("the target is not in the data", column=target, expected=names)
+        frame = frame.drop(columns=target)
+    if len(frame) == 0:
         raise InputError("data has no rows", expected="at least one row to compare the source and the graph on")
-    if not data.columns.is_unique:
-        raise InputError("data has two columns of one name", expected="distinct names")
-    return Data(data.reset_index(drop=True), positional, path)
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # a source that knows names knows text
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise InputError("data has two columns of one name", column=twice, expected="distinct names")
+    return Data(frame.reset_index(drop=True), positional, path)
+
+
+def _frame_of(data: Any) -> tuple[pd.DataFrame, bool]:
+    """Data as a frame, and whether its columns go by position. Raises ValueError where it is no table."""
+    if isinstance(data, pd.DataFrame):
+        return data, False
+    if hasattr(data, "to_pandas"):  # polars, Arrow
+        return data.to_pandas(), False
+    if isinstance(data, dict):
+        return pd.DataFrame(data), False
+    if isinstance(data, (list, tuple)) and data and all(isinstance(row, dict) for row in data):
+        return pd.DataFrame.from_records(data), False
+    array = np.asarray(data)
+    if array.ndim != 2 and array.size:
+        raise ValueError(f"{type(data).__name__} with {array.ndim} axes")
+    width = array.shape[1] if array.ndim == 2 else 0
+    return pd.DataFrame({f"x{i}": array[:, i] for i in range(width)}), True
 
 
 def app_dtype(values: pd.Series, name: str) -> str:
@@ -89,10 +100,12 @@ def app_dtype(values: pd.Series, name: str) -> str:
                 return "bool"
             if kind in ("integer", "floating", "mixed-integer-float"):
                 return "int64" if kind == "integer" else "float64"
-            raise UnsupportedModelError(
-                f"column {name!r} holds values of several kinds ({kind})",
-                advice="make it one of numbers, text or bools",
-            )
+            if kind.startswith("mixed"):
+                raise UnsupportedModelError(
+                    f"column {name!r} holds values of several kinds ({kind})",
+                    advice="make it one of numbers, text or bools",
+                )
+            dtype = kind  # dates, decimals, bytes
     raise UnsupportedModelError(
         f"column {name!r} is of {dtype}",
         advice="derive numbers from it before the pipeline (for dates: hour, weekday, …)",

@@ -21,11 +21,14 @@ __all__ = ["edge_rows", "edge_values"]
 
 MOST_THRESHOLDS = 400  # per column, for one row each side; the proof of all of them is another matter
 TINY, LARGE = 5e-324, float(np.finfo(np.float64).max)
+PLAIN = (
+    np.inf, -np.inf, 0.0, -0.0, TINY, -TINY, 1e-300, 0.1, 1.0 + 2.0**-52, 2.0**24 + 1, 1e30, -1e30, LARGE, -LARGE,
+)  # fmt: skip
 
 
 def edge_rows(source: Source, base: pd.DataFrame) -> list[dict[str, Any]]:
     """Records: each of ``base``'s rows (a few) with one column at a time at each of its edge values."""
-    records = []
+    records: list[dict[str, Any]] = []
     rows = [{name: _plain(value) for name, value in row.items()} for row in base.to_dict("records")]
     for column in source.schema.columns:
         for value in edge_values(column, source.probes.get(column.name)):
@@ -45,45 +48,23 @@ def edge_values(column: ColumnSpec, probes: NDArray[np.float64] | None) -> list[
     near = [] if probes is None else _near(probes)
     if column.dtype in INTEGER_RANGE:
         low, high = INTEGER_RANGE[column.dtype]
-        values = {0, 1, -1, 17, 2**24 + 1, 2**31, 2**53, -(2**53), *(int(v) for v in near if abs(v) < 2**53)}
-        return [None, *sorted(v for v in values if low <= v <= high)]
-    values: list[Any] = [
-        None,
-        np.inf,
-        -np.inf,
-        0.0,
-        -0.0,
-        TINY,
-        -TINY,
-        1e-300,
-        0.1,
-        1.0 + 2.0**-52,
-        2.0**24 + 1,
-        1e30,
-        -1e30,
-        LARGE,
-        -LARGE,
-    ]
-    values += [edge for edge in (column.low, column.high) if edge is not None]
+        whole = {0, 1, -1, 17, 2**24 + 1, 2**31, 2**53, -(2**53), *(int(v) for v in near if abs(v) < 2**53)}
+        return [None, *sorted(v for v in whole if low <= v <= high)]
+    bounds = [(column.low, -1.0), (column.high, 1.0)]
+    values = [*PLAIN, *near, *(edge for edge, _ in bounds if edge is not None)]
     with np.errstate(over="ignore"):
-        values += [
-            float(np.nextafter(edge, sign * np.inf))
-            for edge, sign in ((column.low, -1), (column.high, 1))
-            if edge is not None
-        ]
-        values += near
+        values += [float(np.nextafter(edge, sign * np.inf)) for edge, sign in bounds if edge is not None]
         if column.dtype == "float32":  # what the app can hand over; a wider value is its own rounding, not the source's
             widest = float(np.finfo(np.float32).max)
-            values = [
-                v if v is None else float(np.float32(v)) for v in values if v is None or np.isinf(v) or abs(v) <= widest
-            ]
-    return list({repr(value): value for value in values}.values())  # by text: 0.0 and -0.0 are two
+            values = [float(np.float32(value)) for value in values if np.isinf(value) or abs(value) <= widest]
+    return [None, *{repr(value): value for value in values}.values()]  # by text: 0.0 and -0.0 are two
 
 
 def _near(probes: NDArray[np.float64]) -> list[float]:
     if len(probes) > MOST_THRESHOLDS:
         probes = probes[np.linspace(0, len(probes) - 1, MOST_THRESHOLDS).astype(int)]
-    return np.unique(np.concatenate([np.nextafter(probes, -np.inf), probes, np.nextafter(probes, np.inf)])).tolist()
+    near = np.concatenate([np.nextafter(probes, -np.inf), probes, np.nextafter(probes, np.inf)])
+    return [float(value) for value in np.unique(near)]
 
 
 def _plain(value: Any) -> Any:

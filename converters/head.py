@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge_runtime.ending import Ending
 from edge_runtime.errors import UnsupportedModelError
 
-from .trees import Ensemble
+from .ensemble import Ensemble
 
 __all__ = ["Head", "Linear", "classes_of"]
 

@@ -43,13 +43,16 @@ class Parity:
 
 
 def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Callable[[int, int], None]) -> Parity:
-    """Compare all rows of ``frame`` (the schema's columns). Raises ParityError with the worst rows."""
+    """Compare all rows of ``frame`` (the schema's columns).
+
+    Raises ParityError with the worst rows, InputError for a row that one of the two refuses.
+    """
     largest: dict[str, float] = {}
     worst: list[tuple[float, int, str]] = []
     off = {"labels": 0, "numbers": 0}
     for start in range(0, len(frame), CHUNK):
         part = frame.iloc[start : start + CHUNK]
-        wanted, found = source.reference(part), model.predict(part)
+        wanted, found = both(source, model, part, start)
         for name, reference in wanted.items():
             gap = row_gaps(found[name], reference)
             if name in source.tolerance:
@@ -66,6 +69,30 @@ def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Ca
             rows=side_by_side(source, model, frame.iloc[rows], rows),
         )
     return Parity(len(frame), 0, largest)
+
+
+def both(source: Source, model: Model, part: pd.DataFrame, start: int) -> tuple[Outputs, Outputs]:
+    """What source and model answer; ``start`` is the number of the part's first row."""
+    wanted = ask(lambda: source.reference(part))
+    if isinstance(wanted, Exception):
+        answered, refused = 0, len(part)  # this many rows from the first on
+        while refused - answered > 1:
+            middle = (answered + refused) // 2
+            if isinstance(ask(lambda: source.reference(part.iloc[:middle])), Exception):  # noqa: B023 (called here)
+                refused = middle
+            else:
+                answered = middle
+        reason = str(wanted).partition("\n")[0]
+        raise InputError(
+            f"the source refuses its data ({reason})", row=start + answered, expected="rows that it answers"
+        ) from wanted
+    try:
+        return wanted, model.predict(part)
+    except InputError as refusal:
+        if refusal.row is None:
+            raise
+        row = start + refusal.row
+        raise InputError(refusal.problem, expected=refusal.expected, column=refusal.column, row=row) from None
 
 
 def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]]) -> Parity:
@@ -152,7 +179,8 @@ def as_frame(source: Source, records: list[dict[str, Any]]) -> pd.DataFrame:
 def row_gaps(found: Any, wanted: Any) -> NDArray[np.float64]:
     """Per row the largest difference of its values (see `edge_runtime.golden.differences`)."""
     gaps = differences(found, wanted)
-    return gaps.reshape(len(gaps), -1).max(axis=1, initial=0.0)
+    worst: NDArray[np.float64] = gaps.reshape(len(gaps), -1).max(axis=1, initial=0.0)
+    return worst
 
 
 def ulps_apart(a: Any, b: Any) -> float:

@@ -85,6 +85,6 @@ def exp_array(x: NDArray[np.float64]) -> NDArray[np.float64]:
         polynomial *= r
     polynomial += 1.0
     whole = k.astype(np.int32)
-    result = np.ldexp(_POWERS[whole & 63] * polynomial, whole >> 6)
+    result: NDArray[np.float64] = np.ldexp(_POWERS[whole & 63] * polynomial, whole >> 6)
     result[beyond] = np.where(np.isnan(outside), np.nan, np.inf)
     return result

@@ -64,7 +64,7 @@ def encode(samples: Sequence[Sample], schema: Schema) -> dict[str, bytes]:
     entries: dict[str, bytes] = {}
     described = []
     for number, sample in enumerate(samples):
-        inputs = {}
+        inputs: dict[str, Any] = {}
         for name, value in sample.inputs.items():
             array = np.ascontiguousarray(value)
             entry = f"golden/{number}-{len(inputs)}.bin"

@@ -125,7 +125,7 @@ class Model:
         self._fast = self._compile()
         if self._fast is not None:
             # An instance attribute, not a method: the frame that a method adds is 2% of a call.
-            self.predict_one = self._fast  # type: ignore[method-assign]
+            self.predict_one = self._fast  # type: ignore[assignment,method-assign]
         _ALIVE.add(self)
 
     # What may be asked
@@ -246,8 +246,8 @@ class Model:
         def new_slot() -> Slot:
             call = self.bind(rows=1)
             run, binding, _ = call.parts
-            buffer = memoryview(call.inputs[self.schema.inputs[0].name]).cast("B")
-            raw = memoryview(call.outputs["raw"]).cast("B").cast("d")
+            buffer = call.inputs[self.schema.inputs[0].name].data.cast("B")
+            raw = call.outputs["raw"].data.cast("B").cast("d")
             self._local.keep = call  # the arrays behind the views
             self._local.slot = run, binding, buffer, raw
             return run, binding, buffer, raw

@@ -39,7 +39,7 @@ def compile_row(
     new_slot: Callable[[], Slot],
     options: Any,
     finish: Callable[[Any], Any],
-) -> Callable[[dict[str, Any]], Any]:
+) -> Callable[[Mapping[str, Any]], Any]:
     """The function from a record to its outputs, for columns that fill one numeric tensor in order.
 
     ``local`` is a thread's store (its attribute `slot`), ``new_slot`` fills it, ``finish`` makes outputs of raw sums.
@@ -81,7 +81,7 @@ def compile_row(
         ]
     )
     exec(compile(text, "<edge_runtime.row>", "exec"), scope)
-    compiled: Callable[[dict[str, Any]], Any] = scope["predict_one"]
+    compiled: Callable[[Mapping[str, Any]], Any] = scope["predict_one"]
     return compiled
 
 

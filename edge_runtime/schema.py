@@ -98,12 +98,11 @@ class ColumnSpec:
                 categories = [decimal(value, name) for value in categories]
             if dtype in INTEGER_RANGE and not all(in_range(value, dtype) for value in categories):
                 raise BundleError(f"column {name!r} has categories outside {dtype}")
-        bounds = [None if bound is None else decimal(bound, name) for bound in (low, high)]
-        if bounds[0] is not None and bounds[1] is not None and bounds[0] > bounds[1]:
+        least, most = (None if bound is None else decimal(bound, name) for bound in (low, high))
+        if least is not None and most is not None and least > most:
             raise BundleError(f"column {name!r} has bounds in the wrong order: {low}, {high}")
-        return cls(
-            name, dtype, nullable, tensor, index, *bounds, None if categories is None else tuple(categories), open_
-        )
+        known = None if categories is None else tuple(categories)
+        return cls(name, dtype, nullable, tensor, index, least, most, known, open_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,10 @@ def predict(model: str, rows: str, output: str | None) -> None:
 def answer_rows(model: Model, path: str, output: str | None) -> None:
     import sys
 
-    from edge_runtime.rows import lines, read_for, write_rows
+    from edge_runtime.rows import SUFFIXES, check_target, lines, read_for, write_rows
 
+    if output is not None:
+        check_target(output, SUFFIXES)
     rows = read_for(model.schema, path)
     report_ignored(model, rows.columns, path)
     with naming(path):

@@ -1,4 +1,4 @@
-"""`edge verify`: does this machine answer as was recorded?
+"""`edge verify`: whether this machine answers as was recorded.
 
 Belongs here: parsing and printing around `Model.verify`. Only click is imported at the top.
 Imported as edge_runtime.commands.verify.

@@ -176,15 +176,17 @@ def _bounds(
             low, high = INTEGER_RANGE[dtype]
             bounds[i] = float(max(low, -exact)), float(min(high, exact))
         elif dtype != "str":
-            widest = float(np.finfo(np.float32).max) if dtype == "float32" else MAX
-            bounds[i] = tuple(sign * (np.inf if asked.answers(i, sign * np.inf) else widest) for sign in (-1.0, 1.0))  # type: ignore[assignment]
+            most = float(np.finfo(np.float32).max) if dtype == "float32" else MAX
+            bounds[i] = (
+                -np.inf if asked.answers(i, -np.inf) else -most, np.inf if asked.answers(i, np.inf) else most
+            )  # fmt: skip
         for upper in (False, True) if i in bounds and i not in closed and dtype != "bool" else ():
             if not asked.answers(i, bounds[i][upper]):
                 searched[upper].append(i)
     for upper, columns in searched.items():
         sign = 1.0 if upper else -1.0
-        widest = {i: abs(bounds[i][upper]) for i in columns}
-        for i, found in _last_finite(asked, blocks, widest, sign).items():
+        outermost = {i: abs(bounds[i][upper]) for i in columns}
+        for i, found in _last_finite(asked, blocks, outermost, sign).items():
             bounds[i] = (bounds[i][0], found) if upper else (found, bounds[i][1])
     return bounds
 

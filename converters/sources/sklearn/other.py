@@ -50,7 +50,10 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
             continue
 
         def reference(
-            given: pd.DataFrame, asked: Asked = asked, names: tuple[str, ...] = tuple(o.name for o in outputs)
+            given: pd.DataFrame,
+            asked: Asked = asked,
+            # A decision is made of probabilities, whatever its outputs are called.
+            names: tuple[str, ...] = ("probabilities",) if request.decision else tuple(o.name for o in outputs),
         ) -> Outputs:
             with threadpool_limits(1), np.errstate(all="ignore"):
                 return decided(_answer(asked.model, asked.build(given), names), request.decision)
@@ -132,8 +135,6 @@ def _answer(model: Any, rows: Any, names: tuple[str, ...]) -> Outputs:
         "label": "predict", "prediction": "predict", "probabilities": "predict_proba", "scores": "decision_function",
         "score": "decision_function", "features": "transform",
     }  # fmt: skip
-    if not set(names) & set(calls):
-        names = ("probabilities",)  # a decision is made of these
     made = {}
     for name in names:
         result = getattr(model, calls[name])(rows)

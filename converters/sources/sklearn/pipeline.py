@@ -69,6 +69,8 @@ def _parts(model: Any) -> list[Any]:
             inner = item[1] if isinstance(item, tuple) and len(item) > 1 else item
             if isinstance(inner, BaseEstimator):
                 found += _parts(inner)
+            elif hasattr(inner, "fit") and not isinstance(inner, type):  # no estimator by birth, but used as one
+                found.append(inner)
     return found
 
 

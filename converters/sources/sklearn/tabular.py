@@ -20,6 +20,7 @@ from edge_runtime.errors import UnsupportedModelError
 from edge_runtime.schema import Schema, TensorSpec
 
 from ... import linear, trees
+from ...ensemble import Ensemble
 from ...features import Splits, pull_back
 from ...head import Head
 from ...source import Request, Source
@@ -40,7 +41,7 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     ending = head.ending if request.decision is None else _with_decision(head.ending, request)
     moved, leaves, leaf_count = 0.0, None, 0
     probes: dict[str, NDArray[np.float64]] = {}
-    if isinstance(head.body, trees.Ensemble):
+    if isinstance(head.body, Ensemble):
         splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, *head.body.split_arrays())
         graph, moved = trees.lower(head.body, splits, width, dtype)
         leaves, leaf_count = trees.leaf_numbers(head.body, splits, width, dtype), head.body.leaves
@@ -85,7 +86,7 @@ def _with_decision(ending: Ending, request: Request) -> Ending:
 
 def _tolerance(head: Head, moved: float, numbers: list[str]) -> dict[str, float]:
     """How far graph and source may be apart per output: the grid, and what the source's own float64 sum rounds."""
-    if isinstance(head.body, trees.Ensemble):
+    if isinstance(head.body, Ensemble):
         reach = sum(float(np.abs(tree.value).max()) for tree in head.body.trees) + float(np.abs(head.body.base).max())
         slack = moved + (len(head.body.trees) + 8) * reach * 2.0**-52
     else:

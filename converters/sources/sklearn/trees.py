@@ -23,8 +23,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from edge_runtime.ending import Ending
 
+from ...ensemble import Ensemble, Tree
 from ...head import Head, classes_of
-from ...trees import Ensemble, Tree
 from .answers import classify, regress
 
 __all__ = ["head"]
@@ -63,12 +63,12 @@ def _forest(estimator: Any, members: list[Any]) -> Head | None:
     if estimator.n_outputs_ > 1 or len(estimator.classes_) < 2:
         return None
     classes, dtype = classes_of(estimator.classes_)
-    trees = []
+    pairs = []
     for member in members:
         shares = member.tree_.value[:, 0, :]
-        trees.append(_tree(member.tree_, shares[:, 1:] - shares[:, :1] if len(classes) == 2 else shares))
+        pairs.append(_tree(member.tree_, shares[:, 1:] - shares[:, :1] if len(classes) == 2 else shares))
     ending = Ending("share", scale=n, classes=classes, class_dtype=dtype)
-    return Head(Ensemble(tuple(trees), np.zeros(trees[0].value.shape[1])), ending, np.float32, classify)
+    return Head(Ensemble(tuple(pairs), np.zeros(pairs[0].value.shape[1])), ending, np.float32, classify)
 
 
 def _gradient_boosting(estimator: Any) -> Head | None:

@@ -71,7 +71,9 @@ def _convert(model: Any, estimator: Any, asked: Asked, precision: str) -> onnx.M
     if isinstance(estimator, (KNeighborsClassifier, KNeighborsRegressor)):
         options["optim"] = "cdist"  # otherwise a Scan, which the graph rule does not let in
     try:
-        graph = skl2onnx.to_onnx(model, initial_types=initial, options={id(estimator): options}, target_opset=OPSET)
+        graph: onnx.ModelProto = skl2onnx.to_onnx(
+            model, initial_types=initial, options={id(estimator): options}, target_opset=OPSET
+        )
     except FAILURES as error:
         raise UnsupportedModelError(
             f"{type(estimator).__name__} is not lowered here, and {SKL2ONNX} cannot convert it"
@@ -147,5 +149,7 @@ def _finish(graph: onnx.ModelProto, source: str, name: str, kind: int, *, flat: 
             for other in graph.graph.node:
                 other.input[:] = [f"{name}_0" if value == name else value for value in other.input]
             source = f"{name}_0" if source == name else source
-    last = ("Identity", {}) if kind == TensorProto.STRING else ("Cast", {"to": kind})
-    graph.graph.node.append(helper.make_node(last[0], [source], [name], **last[1]))
+    if kind == TensorProto.STRING:
+        graph.graph.node.append(helper.make_node("Identity", [source], [name]))
+    else:
+        graph.graph.node.append(helper.make_node("Cast", [source], [name], to=kind))
