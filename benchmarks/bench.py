@@ -12,10 +12,11 @@ from typing import Any
 
 from edge_runtime.errors import EdgeError, IntegrityError
 from edge_runtime.parallel import usable_cores
+from edge_runtime.words import printable
 
 from .comparison import Comparison, Verdict, compare
 from .run import Run, measure
-from .screen import comparison_text, printable, run_text
+from .screen import comparison_text, run_text
 from .targets import calls_of
 
 __all__ = ["EXAMPLES", "bench"]

@@ -7,12 +7,13 @@ Imported as edge_runtime.benchmarks.screen.
 from __future__ import annotations
 
 from edge_runtime.timing import Estimate, NeedsMoreSamples
+from edge_runtime.words import printable
 
 from .comparison import Comparison, percent, reach
 from .environment import Environment
 from .run import Run
 
-__all__ = ["comparison_text", "printable", "run_text"]
+__all__ = ["comparison_text", "run_text"]
 
 PERCENTILES = (50, 90, 99, 99.9)
 UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
@@ -78,8 +79,3 @@ def duration(nanoseconds: float) -> str:
 
 def plural(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
-
-
-def printable(text: str) -> str:
-    """Foreign text with everything that could move a cursor written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

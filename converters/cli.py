@@ -1,6 +1,6 @@
 """`edge convert`: from a model's file to a bundle that answers alike.
 
-Belongs here: parsing, progress, the closing summary. Not here: converting (convert.py).
+Belongs here: parsing, progress, the closing summary. Not here: converting (conversion.py).
 Only click is imported at the top.
 Imported as edge_runtime.converters.cli.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_runtime.bundle import Bundle
     from edge_runtime.ending import Decision
 
-    from .convert import Conversion
+    from .conversion import Conversion
 
 __all__ = ["convert"]
 

@@ -32,6 +32,12 @@ class Data:
     positional: bool
     path: str | None = None
 
+    def named(self, names: Sequence[str] | None) -> Data:
+        """An array's columns by the ``names`` that its source was trained with, if there are any and as many."""
+        if not self.positional or names is None or len(names) != self.frame.shape[1]:
+            return self
+        return Data(self.frame.set_axis(list(map(str, names)), axis=1), False, self.path)
+
 
 def read_data(data: Any, target: Any = None) -> Data:
     """Data as a frame. ``target`` as a column's name is taken out of it.

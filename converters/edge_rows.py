@@ -1,5 +1,6 @@
-"""Rows that no data set has and every device meets: missing, infinite, zero with a sign, unknown, empty, and the
-neighbours of each threshold.
+"""Rows that no data set has and every device meets.
+
+Missing, infinite, zero with a sign, unknown, empty, and the neighbours of thresholds.
 
 Belongs here: making them. Not here: comparing (parity.py).
 Imported as edge_runtime.converters.edge_rows.

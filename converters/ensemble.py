@@ -7,12 +7,12 @@ Imported as edge_runtime.converters.ensemble.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ensemble", "Tree"]
+__all__ = ["Conditions", "Ensemble", "Tree"]
 
 Floats = NDArray[np.float64]
 
@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Tree:
     """Arrays over the nodes, root first; ``left`` is -1 at leaves. A value goes left where feature <= threshold, or
-    where it is missing and ``missing_left``. ``value`` is [nodes, targets], or [nodes, 1] with a ``target`` of its own.
+    where it is missing and ``missing_left``; at a node in ``sets``, where it is one of the values there. ``value`` is
+    [nodes, targets], or [nodes, 1] with a ``target`` of its own.
     """
 
     feature: NDArray[np.int64]
@@ -30,6 +31,7 @@ class Tree:
     missing_left: NDArray[np.bool_]
     value: Floats
     target: int = 0
+    sets: dict[int, Floats] = field(default_factory=dict)
 
     @property
     def inner(self) -> NDArray[np.bool_]:
@@ -37,11 +39,25 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Conditions:
+    """The conditions of all inner nodes, tree after tree: feature value <= ``threshold``, or in ``sets`` (by position),
+    goes left. For features in ``zero_missing`` a value within LightGBM's zero is a missing one."""
+
+    feature: NDArray[np.int64]
+    threshold: Floats
+    missing_left: NDArray[np.bool_]
+    sets: dict[int, Floats]
+    zero_missing: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Ensemble:
-    """``base`` [targets] is added to the sum of the trees' leaves."""
+    """``base`` [targets] is added to the sum of the trees' leaves; ``zero_missing`` are features whose zero is a
+    missing value (LightGBM's zero_as_missing)."""
 
     trees: tuple[Tree, ...]
     base: Floats
+    zero_missing: frozenset[int] = frozenset()
 
     @property
     def targets(self) -> int:
@@ -52,10 +68,20 @@ class Ensemble:
         """How many there are in all trees."""
         return sum(int((~tree.inner).sum()) for tree in self.trees)
 
-    def split_arrays(self) -> tuple[NDArray[np.int64], Floats, NDArray[np.bool_]]:
-        """Feature, threshold and missing direction of every inner node, tree after tree."""
-        return (
+    def conditions(self) -> Conditions:
+        """Every inner node's condition, in the order of the trees and their nodes."""
+        sets: dict[int, Floats] = {}
+        start = 0
+        for tree in self.trees:
+            nodes = np.flatnonzero(tree.inner)
+            sets.update(
+                {start + place: tree.sets[node] for place, node in enumerate(nodes.tolist()) if node in tree.sets}
+            )
+            start += len(nodes)
+        return Conditions(
             np.concatenate([tree.feature[tree.inner] for tree in self.trees]),
             np.concatenate([tree.threshold[tree.inner] for tree in self.trees]),
             np.concatenate([tree.missing_left[tree.inner] for tree in self.trees]),
+            sets,
+            self.zero_missing,
         )

@@ -20,11 +20,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from .ensemble import Conditions
 from .lattice import last_true
 
-__all__ = ["Block", "Feature", "FiniteColumn", "Splits", "pull_back"]
+__all__ = ["ZERO", "Block", "Feature", "FiniteColumn", "Splits", "pull_back"]
 
 Floats = NDArray[np.float64]
+ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what lies within counts as zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class FiniteColumn:
 class Splits:
     """Conditions on the graph's inputs, one per split: true where value <= ``threshold``, where they are ``equal``, or
     where the value is one of ``members`` (by split). ``swap`` exchanges the children, ``missing`` says whether a
-    missing value takes the true side (after the exchange)."""
+    missing value takes the true side (after the exchange); ``finite`` marks splits on a category."""
 
     column: NDArray[np.int64]
     equal: NDArray[np.bool_]
@@ -74,6 +76,7 @@ class Splits:
     threshold: Floats
     swap: NDArray[np.bool_]
     missing: NDArray[np.bool_]
+    finite: NDArray[np.bool_]
     constant: NDArray[np.int8] = field(repr=False)  # 1 = always the left child, 0 = always the right one, -1 = neither
 
 
@@ -86,18 +89,18 @@ def pull_back(
     finite: dict[int, FiniteColumn],
     bounds: dict[int, tuple[float, float]],
     nullable: Sequence[bool],
-    feature: NDArray[np.int64],
-    threshold: Floats,
-    missing_left: NDArray[np.bool_],
+    conditions: Conditions,
 ) -> Splits:
-    """Turn splits "feature value <= threshold goes left" into conditions on the columns.
+    """Turn conditions on features, counted through the blocks, into conditions on the columns.
 
-    ``feature`` counts through the blocks; ``bounds`` are the numbers that the source answers, per column.
+    ``bounds`` are the numbers that the source answers, per column. Raises NotPulledBackError where a condition on a
+    feature is no single condition on a column.
     """
+    feature = conditions.feature
     n = len(feature)
     splits = Splits(
         np.zeros(n, np.int64), np.zeros(n, bool), {}, np.zeros(n), np.zeros(n, bool), np.zeros(n, bool),
-        np.full(n, -1, np.int8),
+        np.zeros(n, bool), np.full(n, -1, np.int8),
     )  # fmt: skip
     start = 0
     for block in blocks:
@@ -106,26 +109,36 @@ def pull_back(
         local = feature[chosen] - start
         is_finite = np.array([f.finite for f in block.features], bool)[local]
         splits.column[chosen] = np.array([f.column for f in block.features], np.int64)[local]
+        splits.finite[chosen] = is_finite
         numbers, sets = chosen[~is_finite], chosen[is_finite]
         if len(numbers):
-            _pull_numbers(block, numbers, feature[numbers] - start, threshold, missing_left, bounds, nullable, splits)
+            _check_numbers(block, numbers, feature[numbers] - start, conditions)
+            _pull_numbers(block, numbers, feature[numbers] - start, conditions, bounds, nullable, splits)
         if len(sets):
-            _pull_sets(block, sets, feature[sets] - start, threshold, missing_left, finite, splits)
+            _pull_sets(block, sets, feature[sets] - start, conditions, finite, splits)
         start = stop
     return splits
+
+
+def _check_numbers(block: Block, index: NDArray[np.int64], local: NDArray[np.int64], conditions: Conditions) -> None:
+    """Sets and zeros are told on the number itself only."""
+    if any(i in conditions.sets for i in index.tolist()):
+        raise NotPulledBackError("a number is split by a set of values")
+    for i, j in zip(index.tolist(), local.tolist(), strict=True):
+        if int(conditions.feature[i]) in conditions.zero_missing and block.features[j].steps:
+            raise NotPulledBackError("zero stands for missing behind arithmetic")
 
 
 def _pull_numbers(
     block: Block,
     index: NDArray[np.int64],
     local: NDArray[np.int64],
-    threshold: Floats,
-    missing_left: NDArray[np.bool_],
+    conditions: Conditions,
     bounds: dict[int, tuple[float, float]],
     nullable: Sequence[bool],
     splits: Splits,
 ) -> None:
-    column, wanted = splits.column[index], threshold[index]
+    column, wanted = splits.column[index], conditions.threshold[index]
     # Searches on one column stand below each other; those of different columns share the rows of one evaluation.
     row = np.zeros(len(index), np.int64)
     for c in np.unique(column):
@@ -156,7 +169,7 @@ def _pull_numbers(
         probe_columns = [c for c in columns if nullable[c]]
         made = block.evaluate({c: np.full(1, np.nan) for c in probe_columns}, 1)[0, local]
         at_missing[answers] = made[answers]
-        left = np.where(np.isnan(at_missing), missing_left[index], at_missing <= wanted) & answers
+        left = np.where(np.isnan(at_missing), conditions.missing_left[index], at_missing <= wanted) & answers
         # A missing value that is not answered never comes: let it follow the numbers where those all agree.
     left = np.where(answers, left, always)
     splits.missing[index] = left ^ never
@@ -167,8 +180,7 @@ def _pull_sets(
     block: Block,
     index: NDArray[np.int64],
     local: NDArray[np.int64],
-    threshold: Floats,
-    missing_left: NDArray[np.bool_],
+    conditions: Conditions,
     finite: dict[int, FiniteColumn],
     splits: Splits,
 ) -> None:
@@ -179,7 +191,12 @@ def _pull_sets(
             known = finite[column]
             tables[column] = block.evaluate({column: known.inputs}, len(known.inputs))
         value = tables[column][:, feature]
-        left = np.where(np.isnan(value), missing_left[position], value <= threshold[position])
+        chosen = conditions.sets.get(position)
+        left = np.isin(value, chosen) if chosen is not None else value <= conditions.threshold[position]
+        missing = np.isnan(value)
+        if int(conditions.feature[position]) in conditions.zero_missing:
+            missing |= np.abs(value) <= ZERO
+        left = np.where(missing, conditions.missing_left[position], left)
         _place_set(finite[column], left, position, splits)
 
 

@@ -33,4 +33,10 @@ def read_model(path: str, *, trust: bool) -> Any:
         )
     import joblib
 
-    return joblib.load(path)
+    try:
+        return joblib.load(path)
+    except Exception as error:  # unpickling runs whatever is in the file, so it may raise anything
+        raise UnsupportedModelError(
+            f"{path}: it cannot be opened ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
+            advice="install what the model was made with, and import its own classes from a module",
+        ) from error

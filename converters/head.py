@@ -32,7 +32,7 @@ class Linear:
 @dataclass(frozen=True, slots=True)
 class Head:
     """``reads`` is the dtype that the model casts its features to; ``answer`` gives the outputs of a fitted model for
-    rows as it takes them."""
+    rows as it takes them; ``prepares`` is a transformer of the model's own, behind the pipeline's."""
 
     body: Ensemble | Linear
     ending: Ending

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from .ensemble import Ensemble
-from .features import Splits
+from .features import ZERO, NotPulledBackError, Splits
 from .graph import Graph
 from .grid import round_to_grid
 from .placing import Placed, place
@@ -33,9 +33,7 @@ def lower(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> tuple[o
     rounded, base, moved = _on_grid(ensemble)
     vector = any(tree.value.shape[1] > 1 for tree in trees)
     graph = Graph()
-    x = graph.input("x", dtype, [None, width])
-    if dtype != "float64":
-        x = graph.node("Cast", [x], to=TensorProto.DOUBLE)
+    x = _input(graph, ensemble, splits, width, dtype)
     placed = place(trees, splits)
     if vector:
         raw = _sum_of_vectors(graph, x, placed, rounded, base)
@@ -58,14 +56,37 @@ def lower(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> tuple[o
 def leaf_numbers(ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> onnx.ModelProto:
     """The graph `x` [N, width] -> `leaf` [N, trees] float64: the number of the node that each row ends in."""
     graph = Graph()
-    x = graph.input("x", dtype, [None, width])
-    if dtype != "float64":
-        x = graph.node("Cast", [x], to=TensorProto.DOUBLE)
+    x = _input(graph, ensemble, splits, width, dtype)
     numbers = [np.arange(len(tree.left), dtype=np.float64) for tree in ensemble.trees]
     n = len(ensemble.trees)
     leaf = tree_node(graph, x, place(ensemble.trees, splits), numbers, list(range(n)), n, "leaf")
     graph.output(leaf, "float64", [None, n], name="leaf")
     return graph.model()
+
+
+def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> str:
+    """The columns as float64, zero turned into missing where the source takes it for that."""
+    x = graph.input("x", dtype, [None, width])
+    if dtype != "float64":
+        x = graph.node("Cast", [x], to=TensorProto.DOUBLE)
+    if not ensemble.zero_missing:
+        return x
+    zero = np.full((1, width), -1.0)  # nothing is that near to zero
+    for column in zero_columns(ensemble, splits):
+        zero[0, column] = ZERO
+    near = graph.node("LessOrEqual", [graph.node("Abs", [x]), graph.constant(zero)])
+    return graph.node("Where", [near, graph.constant(np.array(np.nan)), x])
+
+
+def zero_columns(ensemble: Ensemble, splits: Splits) -> list[int]:
+    """Number columns that a feature in ``zero_missing`` is. Raises NotPulledBackError where the column also feeds a
+    feature whose zero is a number."""
+    feature = ensemble.conditions().feature
+    zero = np.isin(feature, sorted(ensemble.zero_missing)) & ~splits.finite
+    both = set(splits.column[zero].tolist()) & set(splits.column[~zero].tolist())
+    if both:
+        raise NotPulledBackError("a column's zero is missing for one feature and a number for another")
+    return sorted(set(splits.column[zero].tolist()))
 
 
 def _on_grid(ensemble: Ensemble) -> tuple[list[Floats], Floats, float]:

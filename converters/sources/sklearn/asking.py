@@ -22,7 +22,7 @@ from ...data import app_dtype, columns_missing
 from ...features import Block, FiniteColumn
 from ...lattice import last_true
 from ...source import Request
-from .pipeline import on_one_thread
+from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, used_columns
 
 __all__ = ["UNKNOWN_TEXT", "Asked", "Domain", "ask_domain", "decided"]
@@ -72,7 +72,7 @@ class Asked:
         dtypes = ["float64"] * self.frame.shape[1]  # of columns that nobody looks at
         for c in self.used:
             dtypes[c] = column_dtype(self.frame, c, request.input_dtype, transformer)
-        self.rows = rows_of(self.frame, dtypes, request)
+        self.rows = rows_of(model, self.frame, dtypes)
         self.names = [self.rows.names[c] for c in self.used]
         self.dtypes = [dtypes[c] for c in self.used]
         self.model = on_one_thread(model)
@@ -108,10 +108,10 @@ class Asked:
 
 def frame_of(model: Any, request: Request) -> pd.DataFrame:
     frame = request.data.frame
-    wanted = getattr(model, "feature_names_in_", None)
+    wanted = names_of(model)
     if wanted is not None and not request.data.positional:
-        columns_missing(wanted.tolist(), frame)
-        return frame[wanted.tolist()]
+        columns_missing(wanted, frame)
+        return frame[wanted]
     expected = getattr(model, "n_features_in_", frame.shape[1])
     if expected != frame.shape[1]:
         raise UnsupportedModelError(
@@ -131,7 +131,7 @@ def column_dtype(frame: pd.DataFrame, c: int, input_dtype: str, transformer: Any
     return "float64" if transformer is None else dtype
 
 
-def rows_of(frame: pd.DataFrame, dtypes: list[str], request: Request) -> Rows:
+def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str]) -> Rows:
     typical: list[Any] = []
     marker: Any = np.nan
     for c, dtype in enumerate(dtypes):
@@ -148,7 +148,7 @@ def rows_of(frame: pd.DataFrame, dtypes: list[str], request: Request) -> Rows:
         tuple(typical),
         marker,
         text_dtype,
-        request.data.positional or not hasattr(frame, "columns"),
+        names_of(model) is None,
     )
 
 

@@ -63,7 +63,7 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
         floats = [o.name for o in outputs if o.dtype.startswith("float") and o.name != "label"]
         return Source(
             framework, Schema(columns, inputs, outputs), Ending("graph"), graph, reference, exact=False,
-            tolerance=dict.fromkeys(floats, TOLERANCE), statements=(f"converted by {SKL2ONNX}: {reason}",),
+            tolerance=dict.fromkeys(floats, TOLERANCE), statements=(f"checked: converted by {SKL2ONNX} ({reason})",),
             libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"),
         )  # fmt: skip
     raise failures[0]

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from edge_runtime.errors import UnsupportedModelError
 
-__all__ = ["estimator_of", "on_one_thread", "refuse_own_code", "split"]
+__all__ = ["estimator_of", "names_of", "on_one_thread", "refuse_own_code", "split"]
 
 
 def split(model: Any) -> tuple[Any, Any]:
@@ -28,6 +28,14 @@ def split(model: Any) -> tuple[Any, Any]:
         model = model.steps[-1][1]
     steps = [(f"step{i}", step) for i, (_, step) in enumerate(steps) if step not in ("passthrough", None)]
     return (Pipeline(steps) if steps else None), model
+
+
+def names_of(model: Any) -> list[str] | None:
+    """The column names that a model was trained with; None if it was trained on an array, or has not kept them."""
+    while isinstance(model, Pipeline):
+        model = next((step for _, step in model.steps if step not in ("passthrough", None)), None)
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else list(names)
 
 
 def estimator_of(model: Any) -> Any:
@@ -63,7 +71,9 @@ def _parts(model: Any) -> list[Any]:
     if not isinstance(model, BaseEstimator):
         return []
     found = [model]
-    for value in vars(model).values():
+    for name, value in vars(model).items():
+        if name.startswith("_"):  # scikit-learn's own, such as what HistGradientBoosting does to categories
+            continue
         values = value if isinstance(value, (list, tuple)) else [value]
         for item in values:
             inner = item[1] if isinstance(item, tuple) and len(item) > 1 else item

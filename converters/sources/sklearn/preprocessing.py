@@ -78,7 +78,8 @@ class Rows:
         if values.dtype.kind == "O":
             values = np.array([np.nan if is_missing(value) else value for value in values.tolist()], np.float64)
         if self.dtypes[c].startswith("float"):
-            return values.astype(self.dtypes[c])
+            with np.errstate(over="ignore"):  # data beyond float32 is refused where the source's rows are compared
+                return values.astype(self.dtypes[c])
         if values.dtype.kind != "f":
             return values
         narrow = "float32" in self.dtypes and np.result_type(self.dtypes[c], np.float32) == np.float32

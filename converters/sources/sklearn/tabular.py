@@ -42,16 +42,16 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     moved, leaves, leaf_count = 0.0, None, 0
     probes: dict[str, NDArray[np.float64]] = {}
     if isinstance(head.body, Ensemble):
-        splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, *head.body.split_arrays())
+        splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, head.body.conditions())
         graph, moved = trees.lower(head.body, splits, width, dtype)
         leaves, leaf_count = trees.leaf_numbers(head.body, splits, width, dtype), head.body.leaves
         probes = _thresholds(splits, asked.names)
         targets = head.body.targets
-        statement = f"thresholds searched on the {dtype} lattice in the source's own arithmetic"
+        statement = f"exact: thresholds searched on the {dtype} lattice in the source's own arithmetic"
     else:
         graph = linear.lower(head.body, blocks, domain.finite, width, dtype)
         targets = head.body.weights.shape[1]
-        statement = "linear map as one float64 Gemm"
+        statement = "exact: linear map as one float64 Gemm"
     outputs = ending.outputs(targets)
     columns = tuple(
         domain.column(i, name, app) for i, (name, app) in enumerate(zip(asked.names, asked.dtypes, strict=True))

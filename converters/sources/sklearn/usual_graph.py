@@ -6,6 +6,7 @@ Imported as edge_runtime.converters.sources.sklearn.usual_graph.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import TensorProto, helper
 from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import SVC, NuSVC
 
 from edge_runtime.ending import Decision
 from edge_runtime.errors import BundleError, UnsupportedModelError
@@ -66,14 +68,17 @@ def _convert(model: Any, estimator: Any, asked: Asked, precision: str) -> onnx.M
             (name, TYPES.get(dtype, number)([None, 1])) for name, dtype in zip(asked.names, asked.dtypes, strict=True)
         ]
     options: dict[str, Any] = {}
-    if hasattr(estimator, "predict_proba"):
+    if hasattr(estimator, "predict_proba") or isinstance(estimator, (SVC, NuSVC)):
         options["zipmap"] = False
     if isinstance(estimator, (KNeighborsClassifier, KNeighborsRegressor)):
         options["optim"] = "cdist"  # otherwise a Scan, which the graph rule does not let in
     try:
-        graph: onnx.ModelProto = skl2onnx.to_onnx(
-            model, initial_types=initial, options={id(estimator): options}, target_opset=OPSET
-        )
+        with warnings.catch_warnings():
+            # skl2onnx reads what scikit-learn has deprecated; nobody here could do anything about it.
+            warnings.simplefilter("ignore", FutureWarning)
+            graph: onnx.ModelProto = skl2onnx.to_onnx(
+                model, initial_types=initial, options={id(estimator): options}, target_opset=OPSET
+            )
     except FAILURES as error:
         raise UnsupportedModelError(
             f"{type(estimator).__name__} is not lowered here, and {SKL2ONNX} cannot convert it"
@@ -123,17 +128,21 @@ def _name_classes(
         raise UnsupportedModelError(
             f"{type(estimator).__name__} gives no probabilities", advice="use one with predict_proba"
         )
-    scores = "probabilities" if hasattr(estimator, "predict_proba") else "scores"
-    _finish(graph, produced[0], "label", element_type(dtype), flat=True)
-    _finish(graph, produced[1], scores, TensorProto.DOUBLE)
     if decision is None:
+        scores = "probabilities" if hasattr(estimator, "predict_proba") else "scores"
+        _finish(graph, produced[0], "label", element_type(dtype), flat=True)
+        _finish(graph, produced[1], scores, TensorProto.DOUBLE)
         return TensorSpec("label", dtype, (None,)), TensorSpec(scores, "float64", (None, len(classes)))
+    scores = "decision_scores"
+    _finish(graph, produced[1], scores, TensorProto.DOUBLE)
     graph.graph.initializer.append(helper.make_tensor("decision_class", TensorProto.INT64, [], [1]))
     graph.graph.initializer.append(
         helper.make_tensor("decision_threshold", TensorProto.DOUBLE, [], [decision.threshold])
     )
-    graph.graph.node.append(helper.make_node("Gather", [scores, "decision_class"], [decision.score], axis=1))
-    graph.graph.node.append(helper.make_node("Greater", [decision.score, "decision_threshold"], [decision.name]))
+    graph.graph.node.append(helper.make_node("Gather", [scores, "decision_class"], ["decision_score"], axis=1))
+    graph.graph.node.append(helper.make_node("Greater", ["decision_score", "decision_threshold"], ["decision_made"]))
+    _finish(graph, "decision_score", decision.score, TensorProto.DOUBLE)
+    _finish(graph, "decision_made", decision.name, TensorProto.BOOL)
     return TensorSpec(decision.score, "float64", (None,)), TensorSpec(decision.name, "bool", (None,))
 
 

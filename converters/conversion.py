@@ -1,7 +1,7 @@
 """The whole way from a trained model to a bundle: read, compare, choose golden rows, write.
 
 Belongs here: the order of the steps and their outcome. Not here: any of the steps.
-Imported as edge_runtime.converters.convert; public as edge_runtime.converters.convert and Conversion.
+Imported as edge_runtime.converters.conversion; public are edge_runtime.converters.convert and Conversion.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edge_runtime.ending import Decision
 from edge_runtime.errors import InputError, UnsupportedModelError
 from edge_runtime.manifest import Certificate, Manifest, Variant
 from edge_runtime.model import Model, load
+from edge_runtime.words import at_most
 
 from .data import read_data
 from .edge_rows import edge_rows
@@ -114,6 +115,7 @@ def convert(
     if isinstance(source, (str, os.PathLike)):
         origin["source.file"] = os.path.basename(os.fspath(source))
         source = read_model(os.fspath(source), trust=trust)
+    rows = rows.named(getattr(source, "feature_names_in_", None))
     read = read_source(source, Request(rows, input_dtype, decision))
     tell("read", 1, 1)
     frame = _app_frame(read, rows.frame)
@@ -180,7 +182,7 @@ class _Made:
 
     def statements(self, golden: Golden, data: Parity, edges: Parity) -> tuple[str, ...]:
         largest = _largest(data, edges)
-        gaps = ", ".join(f"|Δ {name}| ≤ {value:.1g}" for name, value in largest.items())
+        gaps = ", ".join(f"|Δ {name}| ≤ {at_most(value)}" for name, value in largest.items())
         checked = (
             f"checked on {data.rows:,} rows and {edges.rows:,} edge rows: 0 labels differ"
             if "label" in {o.name for o in self.source.schema.outputs}
@@ -188,17 +190,17 @@ class _Made:
         )
         made = [*self.source.statements, f"{checked}{', ' + gaps if gaps else ''}"]
         if edges.refused:
-            made.append(f"refused by source and model alike: {edges.refused:,} edge rows")
+            made.append(f"checked: {edges.refused:,} edge rows are refused by source and model alike")
         if not self.source.exact:
             made.append(
-                f"one row and blocks: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows"
+                f"checked: one row or many: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows"
             )
         elif "Gemm" in self.operators:
-            made.append("one row and blocks: the same bits on the edge rows")
+            made.append("checked: one row or many: the same bits on the edge rows")
         else:
-            made.append("one row, any block, any number of threads: the same bits, since every sum is exact")
+            made.append("exact: one row, any block, any number of threads give the same bits, since every sum is exact")
         if golden.leaves:
-            made.append(f"golden rows visit {golden.visited:,} of {golden.leaves:,} leaves")
+            made.append(f"checked: golden rows visit {golden.visited:,} of {golden.leaves:,} leaves")
         return tuple(made)
 
     def report(self, golden: Golden, data: Parity, edges: Parity) -> Report:
