@@ -42,7 +42,7 @@ map: $(VENV)/ready  ## write README's code map from the modules' headers
 
 clean:  ## remove all that these commands made
 	rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf edge_runtime.egg-info $(LINKS)
+	rm -rf edge_runtime.egg-info examples/flights/out $(LINKS)
 
 $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edge-runtime needs Python 3.11 or later; \

@@ -32,11 +32,13 @@ ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what lies within c
 @dataclass(frozen=True, slots=True)
 class Feature:
     """Feature of one column (its position in the schema). ``finite`` = it depends on the category only; a number's
-    ``steps`` are the operations that lead to it, each with its constant (for models that need them as operators)."""
+    ``steps`` are the operations that lead to it, each with its constant (for models that need them as operators).
+    ``encoded``: an encoder stands before it."""
 
     column: int
     finite: bool
     steps: tuple[tuple[str, float], ...] = ()
+    encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

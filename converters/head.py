@@ -38,6 +38,7 @@ class Head:
     ending: Ending
     reads: type
     answer: Callable[[Any, Any], dict[str, NDArray[Any]]]
+    prepares: Any = None
 
 
 def classes_of(classes: NDArray[Any]) -> tuple[tuple[Any, ...], str]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.benchmarks import Comparison, Environment, Estimate, Run
-from edge_runtime.benchmarks.screen import comparison_text, duration, printable, run_text
+from edge_runtime.benchmarks.screen import comparison_text, duration, run_text
+from edge_runtime.words import printable
 
 MACHINE = Environment(
     cpu_model="Cortex-A72", cores=4, threads=1, processes=1, load=0.25, date="2026-01-02T03:04:05+00:00",

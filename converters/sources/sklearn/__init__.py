@@ -9,10 +9,12 @@ Imported as edge_runtime.converters.sources.sklearn.
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import Any
 
 import sklearn
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
 from ...features import NotPulledBackError
 from ...source import Request, Source
@@ -30,13 +32,24 @@ def accepts(model: Any) -> bool:
     return isinstance(model, BaseEstimator)
 
 
+def boosters(estimator: Any) -> list[Any]:
+    """The reader of another library whose estimator ends a pipeline; it offers `head(estimator)` as ours do."""
+    package = type(estimator).__module__.partition(".")[0]
+    if package == "sklearn":
+        return []
+    return [entry.load() for entry in entry_points(group="edge_runtime.sources", name=package)]
+
+
 def read(model: Any, request: Request) -> Source:
     """Raises UnsupportedModelError for what is not fitted, and for parts that are somebody's own code."""
     estimator = estimator_of(model)
     transformer, final = split(model)
-    for heads in (trees, linear):
+    for heads in (trees, linear, *boosters(final)):
         head = heads.head(final)
         if head is not None:
+            if head.prepares is not None:
+                steps = [*(transformer.steps if transformer is not None else []), ("own", head.prepares)]
+                transformer = Pipeline(steps)
             try:
                 return read_tabular(model, transformer, head, request, FRAMEWORK)
             except (NotColumnwiseError, NotPulledBackError) as reason:

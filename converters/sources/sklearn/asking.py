@@ -140,14 +140,15 @@ def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str]) -> Rows:
         typical.append(present.iloc[0] if len(present) else {"str": "", "bool": False}.get(dtype, 0))
         if dtype == "str" and values.dtype == object and any(value is None for value in values):
             marker = None
-    text_dtype = tuple(v.dtype if isinstance(v.dtype, pd.StringDtype) else np.dtype(object) for _, v in frame.items())
+    kept = (pd.StringDtype, pd.CategoricalDtype)
+    kinds = tuple(v.dtype if isinstance(v.dtype, kept) else np.dtype(object) for _, v in frame.items())
     names = tuple(str(name) for name in frame.columns)
     return Rows(
         names,
         tuple(dtypes),
         tuple(typical),
         marker,
-        text_dtype,
+        kinds,
         names_of(model) is None,
     )
 

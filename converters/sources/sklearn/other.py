@@ -66,7 +66,8 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
             tolerance=dict.fromkeys(floats, TOLERANCE), statements=(f"checked: converted by {SKL2ONNX} ({reason})",),
             libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx"),
         )  # fmt: skip
-    raise failures[0]
+    first = failures[0]
+    raise UnsupportedModelError(f"{reason}, and {first.what}", advice=first.advice) from first
 
 
 def _columns(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
+from sklearn.utils import check_array
 from sklearn.utils._indexing import _get_column_indices
 
 from ...features import Block, Feature
@@ -44,13 +46,14 @@ class NotColumnwiseError(Exception):
 @dataclass(frozen=True, slots=True)
 class Rows:
     """How rows are put before the source: ``names`` and app ``dtypes`` of its columns, one ``typical`` value each, the
-    marker that stands for a missing text, and whether the source takes an array."""
+    marker that stands for a missing text, pandas' dtype of text and categories (``kinds``), and whether the source
+    takes an array."""
 
     names: tuple[str, ...]
     dtypes: tuple[str, ...]
     typical: tuple[Any, ...]
     missing_text: Any
-    text_dtype: tuple[Any, ...]
+    kinds: tuple[Any, ...]
     positional: bool
 
     def build(self, columns: list[int], given: dict[int, NDArray[Any]], n: int) -> Any:
@@ -68,11 +71,15 @@ class Rows:
     def column(self, c: int, values: NDArray[Any]) -> Any:
         """Values of one column in the dtype of the app; integers and bools as floats where one is missing or they are
         probed, in the narrowest that leaves the arithmetic of their neighbours as it is."""
+        kind = self.kinds[c]
+        if isinstance(kind, pd.CategoricalDtype):
+            known = set(kind.categories)
+            return pd.Categorical([value if value in known else None for value in values.tolist()], dtype=kind)
         if self.dtypes[c] == "str":
             text = np.array(
                 [self.missing_text if is_missing(value) else value for value in values.tolist()] + [None], object
             )
-            return pd.Series(text[:-1], dtype=self.text_dtype[c])
+            return pd.Series(text[:-1], dtype=kind)
         if self.dtypes[c] == "bool" and values.dtype.kind in "bO" and not any(map(is_missing, values.tolist())):
             return values.astype(bool)
         if values.dtype.kind == "O":
@@ -113,8 +120,13 @@ def blocks_of(
     Raises NotColumnwiseError.
     """
     place = {c: i for i, c in enumerate(columns)}
+    categories: dict[int, list[Any]] = {}
     finite = [rows.dtypes[c] in ("str", "bool") for c in columns]
-    categories: dict[int, list[Any]] = {i: [False, True] for i, c in enumerate(columns) if rows.dtypes[c] == "bool"}
+    for i, c in enumerate(columns):
+        if isinstance(rows.kinds[c], pd.CategoricalDtype):
+            finite[i], categories[i] = True, rows.kinds[c].categories.tolist()
+        elif rows.dtypes[c] == "bool":
+            categories[i] = [False, True]
 
     def block(part: Any, chosen: list[int]) -> Block:
         features = _walk(part, [Feature(place[c], finite[place[c]]) for c in chosen], categories, frame.iloc[:, chosen])
@@ -129,7 +141,7 @@ def blocks_of(
                 made = rows.build(
                     chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n
                 )
-                result = made if part is None or part == "passthrough" else part.transform(made)
+                result = codes_of(made) if part is None or part == "passthrough" else part.transform(made)
                 dense = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
                 return dense.astype(read_as).astype(np.float64)
 
@@ -146,6 +158,14 @@ def blocks_of(
     return [block(transformer, columns)], categories
 
 
+def codes_of(made: Any) -> Any:
+    """Categories as their codes, which is how boosters read a frame; one that is missing, or none of them, is NaN."""
+    if not isinstance(made, pd.DataFrame):
+        return made
+    categorical = [name for name in made if isinstance(made[name].dtype, pd.CategoricalDtype)]
+    return made.assign(**{name: made[name].cat.codes.where(made[name].cat.codes >= 0, np.nan) for name in categorical})
+
+
 def _walk(part: Any, features: list[Feature], categories: dict[int, list[Any]], frame: Any) -> list[Feature]:
     if part is None or part == "passthrough":
         return features
@@ -157,12 +177,13 @@ def _walk(part: Any, features: list[Feature], categories: dict[int, list[Any]], 
             frame = None  # names are those of the source only before the first step
         return features
     if isinstance(part, ColumnTransformer):
-        if frame is None:
-            raise NotColumnwiseError("a ColumnTransformer stands behind another step")
         made: list[Feature] = []
         for _, inner, chosen in part.transformers_:
-            places = _get_column_indices(frame, chosen)
-            made += _walk(inner, [features[i] for i in places], categories, frame.iloc[:, places])
+            if frame is None and any(isinstance(name, str) for name in np.ravel(chosen)):
+                raise NotColumnwiseError("a ColumnTransformer that goes by name stands behind another step")
+            places = _get_column_indices(np.empty((1, len(features))) if frame is None else frame, chosen)
+            inside = None if frame is None else frame.iloc[:, places]
+            made += _walk(inner, [features[i] for i in places], categories, inside)
         return made
     for kind, rule in _RULES.items():
         if type(part) is kind:
@@ -221,17 +242,19 @@ def _one_hot(part: Any, features: list[Feature], categories: dict[int, list[Any]
             width -= len(part._infrequent_indices[i]) - 1
         if part.drop_idx_ is not None and part.drop_idx_[i] is not None:
             width -= 1
-        made += [Feature(feature.column, True)] * width
+        made += [Feature(feature.column, True, encoded=True)] * width
     return made
 
 
 def _ordinal(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
     for i, feature in enumerate(features):
         _note_categories(feature, part.categories_[i], categories)
-    return [Feature(feature.column, True) for feature in features]
+    return [Feature(feature.column, True, encoded=True) for feature in features]
 
 
 def _note_categories(feature: Feature, seen: Any, categories: dict[int, list[Any]]) -> None:
+    if feature.encoded:
+        return  # its categories are those of the first encoder
     if any(operation != "fill" for operation, _ in feature.steps):
         raise NotColumnwiseError("an encoder stands behind arithmetic")
     known = categories.setdefault(feature.column, [])
@@ -239,7 +262,8 @@ def _note_categories(feature: Feature, seen: Any, categories: dict[int, list[Any
 
 
 def _identity(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    if part.func is not None:
+    checks_only = isinstance(part.func, partial) and part.func.func is check_array  # HistGradientBoosting's own
+    if part.func is not None and not checks_only:
         raise NotColumnwiseError("a FunctionTransformer calls a function")
     return features
 

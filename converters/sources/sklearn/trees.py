@@ -99,9 +99,9 @@ def _scaled(tree: Tree, factor: float) -> Tree:
     )
 
 
-def _hist_gradient_boosting(estimator: Any) -> Head | None:
-    if estimator.is_categorical_ is not None and estimator.is_categorical_.any():
-        return None  # splits on native categories: not read yet
+def _hist_gradient_boosting(estimator: Any) -> Head:
+    categorical = estimator.is_categorical_ is not None and estimator.is_categorical_.any()
+    known = estimator._bin_mapper.make_known_categories_bitsets() if categorical else None
     trees = []
     for stage in estimator._predictors:
         for target, predictor in enumerate(stage):
@@ -116,12 +116,33 @@ def _hist_gradient_boosting(estimator: Any) -> Head | None:
                     nodes["missing_go_to_left"].astype(bool),
                     nodes["value"].astype(np.float64)[:, None],
                     target,
+                    {} if known is None else _category_sets(predictor, known),
                 )
             )
     base = np.asarray(estimator._baseline_prediction, np.float64).ravel()
+    prepares = estimator._preprocessor if categorical else None
     if not hasattr(estimator, "classes_"):
-        kind = {"IdentityLink": "identity", "LogLink": "exp"}.get(type(estimator._loss.link).__name__)
-        return Head(Ensemble(tuple(trees), base), Ending(kind), np.float64, regress) if kind else None
+        kind = {"IdentityLink": "identity", "LogLink": "exp"}[type(estimator._loss.link).__name__]
+        return Head(Ensemble(tuple(trees), base), Ending(kind), np.float64, regress, prepares)
     classes, dtype = classes_of(estimator.classes_)
     kind = "logistic" if len(classes) == 2 else "softmax"
-    return Head(Ensemble(tuple(trees), base), Ending(kind, classes=classes, class_dtype=dtype), np.float64, classify)
+    ending = Ending(kind, classes=classes, class_dtype=dtype)
+    return Head(Ensemble(tuple(trees), base), ending, np.float64, classify, prepares)
+
+
+def _category_sets(predictor: Any, known: tuple[Any, Any]) -> dict[int, np.ndarray[Any, np.dtype[np.float64]]]:
+    """The codes that go left at each categorical node. One that training did not know goes where missing goes."""
+    bitsets, place_of = known
+    sets = {}
+    for node in np.flatnonzero(predictor.nodes["is_categorical"]):
+        record = predictor.nodes[node]
+        left = _bits(predictor.raw_left_cat_bitsets[record["bitset_idx"]])
+        if record["missing_go_to_left"]:
+            left = left | ~_bits(bitsets[place_of[record["feature_idx"]]])
+        sets[int(node)] = np.flatnonzero(left).astype(np.float64)
+    return sets
+
+
+def _bits(words: Any) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """256 flags, the lowest bit of the first word first."""
+    return np.unpackbits(np.ascontiguousarray(words, "<u4").view(np.uint8), bitorder="little").astype(bool)

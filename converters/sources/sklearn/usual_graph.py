@@ -81,8 +81,7 @@ def _convert(model: Any, estimator: Any, asked: Asked, precision: str) -> onnx.M
             )
     except FAILURES as error:
         raise UnsupportedModelError(
-            f"{type(estimator).__name__} is not lowered here, and {SKL2ONNX} cannot convert it"
-            f" ({str(error).splitlines()[0][:120]})",
+            f"{SKL2ONNX} cannot convert {type(estimator).__name__} ({str(error).splitlines()[0][:120]})",
             advice="use a tree or linear model of scikit-learn, or compute the unsupported step before the pipeline",
         ) from error
     graph.ir_version = IR_VERSION
