@@ -1,7 +1,10 @@
-"""Trees whose splits are conditions on the graph's inputs, without the branches that no input takes.
+"""Trees on the graph's own inputs, as small as they can be without a change of answer.
 
-Belongs here: from a tree and its pulled-back splits to what the operator needs per node. Not here: pulling back
-(features.py), the operator (tree_node.py).
+Branches that no input takes are left out (the declared ranges and the splits before them exclude it), conditions whose
+two sides answer alike are dropped, and trees of one shape are folded into one.
+
+Belongs here: from trees and their pulled-back splits to what the operator needs. Not here: pulling back (features.py),
+the operator (tree_node.py), the proof that nothing changed (proof.py).
 Imported as edge_runtime.converters.placing.
 """
 
@@ -9,72 +12,143 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .ensemble import Tree
 from .features import Splits
+from .region import EQUAL, LESS_OR_EQUAL, MEMBER, Condition, Region, can, narrow
 
-__all__ = ["Placed", "place"]
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Scalar = TypeVar("Scalar", bound=np.generic)
+__all__ = ["Placed", "fold", "place"]
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One tree with conditions on the graph's inputs and branches that no input takes removed."""
+    """One tree: a condition per node, and the nodes that follow where it is true and false; ~k stands for leaf k.
+
+    ``leaves`` has, per leaf, the number of a node in each of the source's ``trees`` whose values are to be added.
+    """
 
     root: int
-    column: NDArray[np.int64]
-    equal: NDArray[np.bool_]
-    members: dict[int, Floats]  # by node
-    threshold: Floats
-    true: NDArray[np.int64]
-    false: NDArray[np.int64]
-    missing: NDArray[np.bool_]
-    inner: NDArray[np.bool_]
+    conditions: tuple[Condition, ...]
+    true: tuple[int, ...]
+    false: tuple[int, ...]
+    trees: tuple[int, ...]
+    leaves: NDArray[np.int64]  # [trees, leaves]
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        return self.root, self.conditions, self.true, self.false
 
 
-def place(trees: Sequence[Tree], splits: Splits) -> list[Placed]:
+def place(trees: Sequence[Tree], splits: Splits, space: Region, alike: Sequence[NDArray[np.int64]]) -> list[Placed]:
+    """Each tree over the graph's inputs; ``space`` is what each column may hold, and leaves of one tree with the same
+    number in ``alike`` ([nodes] per tree) answer alike."""
     placed, start = [], 0
-    for tree in trees:
-        inner = tree.inner
-        stop = start + int(inner.sum())
-
-        def spread(values: NDArray[Scalar], at: slice = slice(start, stop), inner: Bools = inner) -> NDArray[Scalar]:
-            whole = np.zeros(len(inner), values.dtype)
-            whole[inner] = values[at]
-            return whole
-
-        swap, constant = spread(splits.swap), spread(splits.constant)
-        true = np.where(swap, tree.right, tree.left)
-        false = np.where(swap, tree.left, tree.right)
-        # A split that sends everything one way is that child.
-        goes = np.arange(len(inner))
-        for node in np.flatnonzero(inner)[::-1]:
-            if constant[node] >= 0:
-                goes[node] = tree.left[node] if constant[node] else tree.right[node]
-        while (goes[goes] != goes).any():
-            goes = goes[goes]
-        members = {
-            int(node): splits.members[i] for i, node in enumerate(np.flatnonzero(inner), start) if i in splits.members
-        }
-        placed.append(
-            Placed(
-                int(goes[0]),
-                spread(splits.column),
-                spread(splits.equal),
-                members,
-                spread(splits.threshold),
-                np.where(inner, goes[true], -1),
-                np.where(inner, goes[false], -1),
-                spread(splits.missing),
-                inner,
-            )
-        )
-        start = stop
+    for number, tree in enumerate(trees):
+        inner = np.flatnonzero(tree.inner)
+        at = dict(zip(inner.tolist(), range(start, start + len(inner)), strict=True))
+        placed.append(_Placing(tree, number, splits, at, alike[number].tolist()).run(space))
+        start += len(inner)
     return placed
+
+
+def fold(placed: Sequence[Placed], targets: Sequence[int]) -> list[Placed]:
+    """Trees of one shape and one target (by source tree) as one tree, whose leaves are the sums of theirs."""
+    groups: dict[tuple[object, ...], list[Placed]] = {}
+    for tree in placed:
+        groups.setdefault((targets[tree.trees[0]], *tree.shape), []).append(tree)
+    return [
+        Placed(
+            same[0].root,
+            same[0].conditions,
+            same[0].true,
+            same[0].false,
+            tuple(number for tree in same for number in tree.trees),
+            np.concatenate([tree.leaves for tree in same]),
+        )
+        for same in groups.values()
+    ]
+
+
+class _Placing:
+    """One tree's way: down with the region that reaches each node, up with what is left of it."""
+
+    def __init__(self, tree: Tree, number: int, splits: Splits, at: dict[int, int], alike: list[int]) -> None:
+        self.number, self.at, self.alike = number, at, alike
+        self.left, self.right = tree.left.tolist(), tree.right.tolist()
+        self.splits = splits
+        self.conditions: list[Condition] = []
+        self.true: list[int] = []
+        self.false: list[int] = []
+        self.leaves: list[int] = []
+        self.known: dict[tuple[object, ...], int] = {}
+
+    def run(self, space: Region) -> Placed:
+        made = self._shrink(space)
+        root = self._write(made)
+        leaves = np.array([self.leaves], np.int64)
+        return Placed(root, tuple(self.conditions), tuple(self.true), tuple(self.false), (self.number,), leaves)
+
+    def _shrink(self, space: Region) -> tuple[int, object]:
+        """(identity, shape) of what is left: a shape is a leaf's node or (condition, true, false)."""
+        # Without recursion, since trees may be deep: a node is met on the way down, and again when its sides are done.
+        pending: list[tuple[int, Region | None]] = [(0, space)]
+        done: list[tuple[int, object]] = []
+        while pending:
+            node, region = pending.pop()
+            if self.left[node] < 0:
+                done.append((self._identity(("leaf", self.alike[node])), node))
+                continue
+            condition, swap = self._condition(node)
+            true, false = (self.right[node], self.left[node]) if swap else (self.left[node], self.right[node])
+            if region is None:  # both sides are done, false last
+                below, above = done.pop(), done.pop()
+                if below[0] == above[0]:
+                    done.append(above)
+                else:
+                    identity = self._identity((condition, above[0], below[0]))
+                    done.append((identity, (condition, above, below)))
+                continue
+            cell = region[condition.column]
+            can_true, can_false = can(cell, condition)
+            if can_true and can_false:
+                pending.append((node, None))
+                pending.append((false, {**region, condition.column: narrow(cell, condition, False)}))
+                pending.append((true, {**region, condition.column: narrow(cell, condition, True)}))
+            else:
+                pending.append((true if can_true else false, region))
+        return done[0]
+
+    def _identity(self, key: tuple[object, ...]) -> int:
+        return self.known.setdefault(key, len(self.known))
+
+    def _condition(self, node: int) -> tuple[Condition, bool]:
+        i, splits = self.at[node], self.splits
+        members = splits.members.get(i)
+        mode = MEMBER if members is not None else EQUAL if splits.equal[i] else LESS_OR_EQUAL
+        threshold = 0.0 if members is not None else float(splits.threshold[i])
+        listed = () if members is None else tuple(members.tolist())
+        return Condition(int(splits.column[i]), mode, threshold, listed, bool(splits.missing[i])), bool(splits.swap[i])
+
+    def _write(self, made: tuple[int, object]) -> int:
+        """Nodes in depth-first order, the true side next to its parent; the root's number, or ~0 for a leaf alone."""
+        pending: list[tuple[object, int, bool]] = [(made[1], -1, True)]
+        while pending:
+            shape, parent, side = pending.pop()
+            if isinstance(shape, tuple):
+                condition, above, below = shape
+                here = len(self.conditions)
+                self.conditions.append(condition)
+                self.true.append(0)
+                self.false.append(0)
+                pending.append((below[1], here, False))
+                pending.append((above[1], here, True))
+            else:
+                assert isinstance(shape, int)
+                here = ~len(self.leaves)
+                self.leaves.append(shape)
+            if parent >= 0:
+                (self.true if side else self.false)[parent] = here
+        return 0 if self.conditions else ~0

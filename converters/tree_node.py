@@ -1,4 +1,4 @@
-"""The operator `TreeEnsemble` (ai.onnx.ml 5) from placed trees.
+"""The operator `TreeEnsemble` (ai.onnx.ml 5): written from placed trees, and read back.
 
 Belongs here: the operator's arrays, their order. Not here: what the trees are (ensemble.py, placing.py).
 Imported as edge_runtime.converters.tree_node.
@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from .graph import Graph
 from .placing import Placed
+from .region import LESS_OR_EQUAL, MEMBER, Condition
 
-__all__ = ["tree_node"]
+__all__ = ["ReadTree", "read_trees", "tree_node"]
 
 Floats = NDArray[np.float64]
-LESS_OR_EQUAL, EQUAL, MEMBER = 0, 4, 6
 
 
 @dataclass(slots=True)
@@ -38,71 +39,38 @@ class _Arrays:
     weights: list[float] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
 
-    def node(self, column: int, threshold: float, mode: int, missing: bool) -> int:
-        self.columns.append(column)
-        self.thresholds.append(threshold)
-        self.modes.append(mode)
-        self.missing.append(int(missing))
-        for side in (0, 1):
-            self.children[side].append(-1)
-            self.is_leaf[side].append(0)
-        return len(self.columns) - 1
-
-    def leaf(self, parent: int, side: int, weight: float, target: int) -> None:
-        self.children[side][parent] = len(self.weights)
-        self.is_leaf[side][parent] = 1
-        self.weights.append(weight)
-        self.targets.append(target)
-
-    def tree(self, tree: Placed, values: list[float], target: int) -> None:
-        """Depth first, the true side next to its parent; without recursion, since trees may be deep."""
-        columns, thresholds, equal = tree.column.tolist(), tree.threshold.tolist(), tree.equal.tolist()
-        missing, inner = tree.missing.tolist(), tree.inner.tolist()
-        sides = (tree.true.tolist(), tree.false.tolist())
-        self.roots.append(len(self.columns))
-        if not inner[tree.root]:  # the operator wants a node at the root
-            root = self.node(0, np.inf, LESS_OR_EQUAL, False)
-            for side in (0, 1):
-                self.leaf(root, side, values[tree.root], target)
-            return
-        pending = [(tree.root, -1, 0)]
-        while pending:
-            node, parent, side = pending.pop()
-            members = tree.members.get(node)
-            mode = MEMBER if members is not None else EQUAL if equal[node] else LESS_OR_EQUAL
-            here = self.node(columns[node], thresholds[node], mode, missing[node])
-            if parent >= 0:
-                self.children[side][parent] = here
-            if members is not None:
-                self.members += [*members.tolist(), np.nan]
-            for which in (1, 0):
-                child = sides[which][node]
-                if inner[child]:
-                    pending.append((child, here, which))
-            for which in (0, 1):
-                child = sides[which][node]
-                if not inner[child]:
-                    self.leaf(here, which, values[child], target)
+    def tree(self, tree: Placed, weights: list[float], target: int) -> None:
+        start, first_leaf = len(self.columns), len(self.weights)
+        self.roots.append(start)
+        self.weights += weights
+        self.targets += [target] * len(weights)
+        # The operator wants a node at the root, even of a tree that is one leaf.
+        conditions = tree.conditions or (Condition(0, LESS_OR_EQUAL, np.inf, (), False),)
+        for condition in conditions:
+            self.columns.append(condition.column)
+            self.thresholds.append(condition.threshold)
+            self.modes.append(condition.mode)
+            self.missing.append(int(condition.missing))
+            if condition.mode == MEMBER:
+                self.members += [*condition.members, np.nan]
+        for side, children in enumerate((tree.true or (~0,), tree.false or (~0,))):
+            self.children[side].extend(first_leaf + ~child if child < 0 else start + child for child in children)
+            self.is_leaf[side].extend(int(child < 0) for child in children)
 
 
 def tree_node(
     graph: Graph,
     x: str,
     placed: Sequence[Placed],
-    leaves: Sequence[Floats],
+    weights: Sequence[Floats],
     targets: Sequence[int],
     n_targets: int,
     name: str,
 ) -> str:
-    """The sum of one leaf per tree, [N, n_targets] float64; ``leaves`` has one weight per node of each tree."""
-    # Trees with the same root one after the other: a tenth less time (the branch predictor sees the same condition).
-    order = sorted(
-        range(len(placed)),
-        key=lambda i: (int(placed[i].column[placed[i].root]), float(placed[i].threshold[placed[i].root])),
-    )
+    """The sum of one leaf per tree, [N, n_targets] float64; ``weights`` has those of each tree's leaves."""
     made = _Arrays()
-    for i in order:
-        made.tree(placed[i], leaves[i].tolist(), targets[i])
+    for tree, values, target in zip(placed, weights, targets, strict=True):
+        made.tree(tree, values.tolist(), target)
     sets = {"membership_values": tensor(made.members, "members")} if made.members else {}
     return graph.node(
         "TreeEnsemble", [x], name=name, domain="ai.onnx.ml",
@@ -117,5 +85,59 @@ def tree_node(
     )  # fmt: skip
 
 
-def tensor(values: list[float], name: str) -> object:
+def tensor(values: list[float], name: str) -> onnx.TensorProto:
     return numpy_helper.from_array(np.array(values, np.float64), name)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTree:
+    """A tree as the operator has it: nodes by number, children as in `Placed`, leaves with weight and target."""
+
+    root: int
+    conditions: dict[int, Condition]
+    true: dict[int, int]
+    false: dict[int, int]
+    weights: Floats
+    targets: NDArray[np.int64]
+
+
+def read_trees(node: onnx.NodeProto) -> list[ReadTree]:
+    """The trees of the operator ``node``, as a runtime reads them. Raises ValueError where the arrays do not fit."""
+    given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    arrays = {
+        name: numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.array(value)
+        for name, value in given.items()
+    }
+    members = iter(arrays.get("membership_values", np.zeros(0)).tolist())
+    modes = arrays["nodes_modes"].tolist()
+    sets = [_until_nan(members) if mode == MEMBER else () for mode in modes]
+    sides = [
+        np.where(arrays[f"nodes_{side}leafs"] == 1, ~arrays[f"nodes_{side}nodeids"], arrays[f"nodes_{side}nodeids"])
+        for side in ("true", "false")
+    ]
+    missing = arrays["nodes_missing_value_tracks_true"].tolist()
+    trees = []
+    for root in arrays["tree_roots"].tolist():
+        conditions: dict[int, Condition] = {}
+        pending = [root]
+        while pending:
+            i = pending.pop()
+            if i in conditions:
+                raise ValueError(f"node {i} has two parents")
+            threshold = float(arrays["nodes_splits"][i])
+            conditions[i] = Condition(
+                int(arrays["nodes_featureids"][i]), modes[i], threshold, sets[i], bool(missing[i])
+            )
+            pending += [int(side[i]) for side in sides if side[i] >= 0]
+        true, false = ({i: int(side[i]) for i in conditions} for side in sides)
+        trees.append(ReadTree(root, conditions, true, false, arrays["leaf_weights"], arrays["leaf_targetids"]))
+    return trees
+
+
+def _until_nan(values: object) -> tuple[float, ...]:
+    taken = []
+    for value in values:  # type: ignore[attr-defined]
+        if value != value:
+            break
+        taken.append(value)
+    return tuple(taken)

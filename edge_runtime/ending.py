@@ -9,6 +9,7 @@ Imported as edge_runtime.ending; `Decision` is public in edge_runtime.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,6 +122,8 @@ class Ending:
 
     def outputs(self, width: int) -> tuple[TensorSpec, ...]:
         """What the model gives out for raw sums [N, ``width``]. Raises BundleError if no ending has such a width."""
+        if width < 1:
+            raise BundleError("the ending wants one raw sum or more")
         if self.classes is None:
             if self.kind == "exp" and width != 1:
                 raise BundleError("the ending exp goes with one raw sum")
@@ -151,8 +154,8 @@ class Ending:
 
         def finish_many(raw: Sequence[float]) -> Outputs:
             best = max(raw)
-            if best != best or any(value != value for value in raw):
-                return {"label": classes[0], "probabilities": [float("nan")] * len(classes)}
+            if any(value != value for value in raw):
+                best = math.nan
             if self.kind == "share":
                 shares = [value / scale for value in raw]
             else:
@@ -161,7 +164,7 @@ class Ending:
                 for power in powers:
                     total += power
                 shares = [power / total for power in powers]
-            return {"label": classes[list(raw).index(best)], "probabilities": shares}
+            return {"label": classes[0 if best != best else list(raw).index(best)], "probabilities": shares}
 
         return finish_many
 

@@ -62,7 +62,7 @@ def exp(x: float) -> float:
             + r * (1.0 + r * (0.5 + r * (0.16666666666666666 + r * (0.041666666666666664 + r * 0.008333333333333333))))
         )
     if not x <= HIGHEST:
-        return x if x != x else math.inf
+        return math.nan if x != x else math.inf
     x = max(x, LOWEST)
     k = round(x * PER_LN2)
     r = (x - k * HIGH) - k * LOW

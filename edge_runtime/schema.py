@@ -7,6 +7,7 @@ Imported as edge_runtime.schema; the types are public in edge_runtime.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +100,8 @@ class ColumnSpec:
             if dtype in INTEGER_RANGE and not all(in_range(value, dtype) for value in categories):
                 raise BundleError(f"column {name!r} has categories outside {dtype}")
         least, most = (None if bound is None else decimal(bound, name) for bound in (low, high))
-        if least is not None and most is not None and least > most:
-            raise BundleError(f"column {name!r} has bounds in the wrong order: {low}, {high}")
+        if least is not None and most is not None and (least > most or least == math.inf or most == -math.inf):
+            raise BundleError(f"column {name!r} has bounds between which no finite number lies: {low}, {high}")
         known = None if categories is None else tuple(categories)
         return cls(name, dtype, nullable, tensor, index, least, most, known, open_)
 
@@ -144,7 +145,7 @@ class Schema:
         filled = {(column.tensor, column.index) for column in self.columns}
         inside = all(0 <= index < (widths.get(tensor) or 0) for tensor, index in filled)
         exactly = len(filled) == len(self.columns) == sum(width or 0 for width in widths.values())
-        if not (flat and inside and exactly):
+        if not (flat and inside and exactly and None not in widths.values()):
             raise BundleError("the schema's columns do not fill the graph's inputs exactly once")
 
 

@@ -53,7 +53,11 @@ def test_tests_import_the_installed_names_only(root: Path, parts: dict[str, str]
     short, spokes = [], set(parts.values()) - {"edge_runtime"}
     for path in sorted([*root.glob("tests/**/*.py"), *root.glob("examples/**/*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            else:
+                continue
             short += [f"{path}:{node.lineno}" for name in names if name.partition(".")[0] in spokes]
     assert short == []

@@ -19,9 +19,12 @@ from edge_runtime.errors import UnsupportedModelError
 from edge_runtime.schema import INTEGER_RANGE, ColumnSpec
 
 from ...data import app_dtype, columns_missing
-from ...features import Block, FiniteColumn
+from ...ensemble import Ensemble
+from ...features import Block, FiniteColumn, Splits
 from ...lattice import last_true
+from ...region import Cell, Region
 from ...source import Request
+from ...trees import zero_columns
 from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, used_columns
 
@@ -41,6 +44,20 @@ class Domain:
     finite: dict[int, FiniteColumn]
     categories: dict[int, list[Any]]
     open: dict[int, bool]
+
+    def space(self, dtypes: list[str], ensemble: Ensemble, splits: Splits) -> Region:
+        """What the trees may be asked: per column the numbers, or codes, and whether missing ones come."""
+        zero = zero_columns(ensemble, splits) if ensemble.zero_missing else []
+        made: Region = {}
+        for i, dtype in enumerate(dtypes):
+            low, high = (
+                self.bounds[i] if dtype != "str" else (-1.0 if self.open[i] else 0.0, len(self.categories[i]) - 1.0)
+            )
+            only = None
+            if dtype != "str" and not self.open.get(i, True):
+                only = frozenset(float(value) for value in self.categories[i])
+            made[i] = Cell(low, high, self.nullable[i] or i in zero, only)
+        return made
 
     def column(self, i: int, name: str, dtype: str) -> ColumnSpec:
         low, high = self.bounds[i] if dtype not in ("str", "bool") else (None, None)

@@ -43,8 +43,10 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     probes: dict[str, NDArray[np.float64]] = {}
     if isinstance(head.body, Ensemble):
         splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, head.body.conditions())
-        graph, moved = trees.lower(head.body, splits, width, dtype)
-        leaves, leaf_count = trees.leaf_numbers(head.body, splits, width, dtype), head.body.leaves
+        space = domain.space(asked.dtypes, head.body, splits)
+        lowered = trees.lower(head.body, splits, space, dtype)
+        graph, moved = lowered.model, lowered.moved
+        leaves, leaf_count = trees.leaf_numbers(head.body, splits, space, dtype), head.body.leaves
         probes = _thresholds(splits, asked.names)
         targets = head.body.targets
         statement = f"exact: thresholds searched on the {dtype} lattice in the source's own arithmetic"
