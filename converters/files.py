@@ -7,9 +7,12 @@ Imported as edge_runtime.converters.files.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from edge_runtime.errors import InputError, UnsupportedModelError
+
+from .source import readers
 
 __all__ = ["read_model"]
 
@@ -17,15 +20,14 @@ PICKLES = (".joblib", ".pkl", ".pickle")
 
 
 def read_model(path: str, *, trust: bool) -> Any:
-    """The fitted object in a file. Raises UnsupportedModelError for other files and for pickles without ``trust``,
-    InputError if there is no such file."""
+    """The model in a file. Raises UnsupportedModelError for other files and for pickles without ``trust``, InputError
+    if there is no such file."""
     suffix = os.path.splitext(path)[1].lower()
-    if suffix not in PICKLES:
-        raise UnsupportedModelError(
-            f"{path}: not a model file that can be read", advice=f"pass one of {', '.join(PICKLES)}"
-        )
+    opener = None if suffix in PICKLES else _opener(path, suffix)
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file", expected="a model file")
+    if opener is not None:
+        return opener(path)
     if not trust:
         raise UnsupportedModelError(
             f"{path} is a pickle, and opening one runs whatever code is in it",
@@ -40,3 +42,15 @@ def read_model(path: str, *, trust: bool) -> Any:
             f"{path}: it cannot be opened ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
             advice="install what the model was made with, and import its own classes from a module",
         ) from error
+
+
+def _opener(path: str, suffix: str) -> Callable[[str], Any]:
+    """`open` of the reader that lists ``suffix`` among its SUFFIXES. Raises UnsupportedModelError if none does."""
+    known = list(PICKLES)
+    for reader in readers():
+        suffixes: tuple[str, ...] = getattr(reader, "SUFFIXES", ())
+        if suffix in suffixes:
+            opener: Callable[[str], Any] = reader.open
+            return opener
+        known += suffixes
+    raise UnsupportedModelError(f"{path}: not a model file that can be read", advice=f"pass one of {', '.join(known)}")

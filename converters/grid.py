@@ -15,22 +15,39 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["round_to_grid"]
+__all__ = ["is_exact", "reach", "round_to_grid"]
 
 Floats = NDArray[np.float64]
 
 
-def round_to_grid(leaves: Sequence[Floats]) -> tuple[list[Floats], float]:
-    """Leaves of each tree ([leaves, targets] each), rounded; and a bound on how far that moves any sum of one leaf per
-    tree.
+def reach(leaves: Sequence[Floats]) -> float:
+    """What no partial sum of one leaf per tree exceeds in magnitude, in any order; ``leaves`` are [leaves, targets]."""
+    above = sum(float(values.max(initial=0.0)) for values in leaves)
+    below = sum(float(values.min(initial=0.0)) for values in leaves)
+    return max(above, -below)
 
-    One bit of room is kept, so that a difference of two sums is exact as well.
-    """
-    reach = sum(float(np.abs(values).max(initial=0.0)) for values in leaves)
-    if reach == 0.0:
+
+def round_to_grid(leaves: Sequence[Floats]) -> tuple[list[Floats], float]:
+    """Leaves of each tree, rounded; and a bound on how far that moves any sum of one leaf per tree."""
+    most = reach(leaves)
+    if most == 0.0:
         return [values.copy() for values in leaves], 0.0
-    power = 51 - math.frexp(reach)[1]
+    power = 53 - math.frexp(most * (1.0 + 2.0**-40))[1]  # rounding may lift a sum by a little
     # ldexp twice: a scale beyond 2^1023 is not a float, though the scaled leaves are.
     rounded = [np.ldexp(np.rint(np.ldexp(values, power)), -power) for values in leaves]
     moved = sum(float(np.abs(new - old).max(initial=0.0)) for new, old in zip(rounded, leaves, strict=True))
     return rounded, moved
+
+
+def is_exact(leaves: Sequence[Floats]) -> bool:
+    """Whether float64 adds one leaf per tree exactly, whatever the order: all are multiples of one power of two, and no
+    partial sum needs more than 53 bits of it."""
+    values = np.concatenate([values.ravel() for values in leaves])
+    values = np.abs(values[values != 0.0])
+    if not len(values):
+        return True
+    mantissa, exponent = np.frexp(values)
+    whole = np.ldexp(mantissa, 53).astype(np.int64)
+    lowest_bit = np.log2((whole & -whole).astype(np.float64)).astype(np.int64)
+    finest = int((exponent - 53 + lowest_bit).min())
+    return math.ldexp(reach(leaves), -finest) <= 2.0**53

@@ -7,7 +7,7 @@ Imported as edge_runtime.converters.head.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,22 @@ class Linear:
 @dataclass(frozen=True, slots=True)
 class Head:
     """``reads`` is the dtype that the model casts its features to; ``answer`` gives the outputs of a fitted model for
-    rows as it takes them; ``prepares`` is a transformer of the model's own, behind the pipeline's."""
+    rows as it takes them; ``prepares`` is a transformer of the model's own, behind the pipeline's.
+
+    ``sums`` is the dtype that the source adds leaves in. ``categories`` are those of features that training had as
+    pandas categories, by position and in training's order; ``closed`` means that a value outside them is refused, where
+    others take it for missing. ``libraries`` are named in the bundle's provenance, by their distribution's name.
+    """
 
     body: Ensemble | Linear
     ending: Ending
     reads: type
     answer: Callable[[Any, Any], dict[str, NDArray[Any]]]
     prepares: Any = None
+    sums: type = np.float64
+    categories: dict[int, list[Any]] = field(default_factory=dict)
+    closed: bool = False
+    libraries: tuple[str, ...] = ()
 
 
 def classes_of(classes: NDArray[Any]) -> tuple[tuple[Any, ...], str]:

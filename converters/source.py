@@ -7,7 +7,7 @@ Imported as edge_runtime.converters.source.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from edge_runtime.ending import Decision, Ending
-from edge_runtime.errors import UnsupportedModelError
+from edge_runtime.errors import MissingExtraError, UnsupportedModelError
 from edge_runtime.schema import Schema
 
 from .data import Data
@@ -64,7 +64,7 @@ class Source:
 
 def read_source(model: Any, request: Request) -> Source:
     """The first reader that accepts ``model`` reads it. Raises UnsupportedModelError when none does."""
-    for reader in readers():
+    for reader in readers(first=type(model).__module__.partition(".")[0]):
         if reader.accepts(model):
             source: Source = reader.read(model, request)
             return source
@@ -73,5 +73,12 @@ def read_source(model: Any, request: Request) -> Source:
     raise UnsupportedModelError(f"{kind} is not a model that can be read", advice=f"pass a fitted model of: {names}")
 
 
-def readers() -> list[ModuleType]:
-    return [entry.load() for entry in sorted(entry_points(group="edge_runtime.sources"), key=lambda entry: entry.name)]
+def readers(first: str = "") -> Iterator[ModuleType]:
+    """Those whose library is installed, the one named ``first`` before the others: each is loaded when its turn
+    comes."""
+    entries = entry_points(group="edge_runtime.sources")
+    for entry in sorted(entries, key=lambda entry: (entry.name != first, entry.name)):
+        try:
+            yield entry.load()
+        except MissingExtraError:
+            continue

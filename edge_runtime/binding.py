@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .errors import InputError, UnsupportedModelError
 from .schema import TensorSpec
+from .session import ERRORS, failed
 
 __all__ = ["Call", "bound_run"]
 
@@ -50,8 +51,12 @@ class Call:
                 raise UnsupportedModelError(
                     f"tensor {spec.name!r} is text, which cannot be bound", advice="use run or predict"
                 )
+        names = [spec.name for spec in inputs]
+        for name in shapes:
+            if name not in names:
+                raise InputError("unknown tensor", column=str(name), expected=f"shapes of the tensors {names}")
         self.inputs = {spec.name: np.zeros(_shape(spec, rows, shapes), spec.dtype) for spec in inputs}
-        self.outputs = _outputs(session, outputs, rows, self.inputs)
+        self.outputs = _outputs(session, outputs, self.inputs)
         self._binding = session.io_binding()
         for bind, arrays in ((self._binding.bind_input, self.inputs), (self._binding.bind_output, self.outputs)):
             for name, array in arrays.items():
@@ -61,8 +66,13 @@ class Call:
         self._run = bound_run(session)
 
     def __call__(self) -> dict[str, NDArray[Any]]:
-        """Run the graph on what stands in ``inputs``; the outputs, as views."""
-        self._run(self._io, self._options)
+        """Run the graph on what stands in ``inputs``; the outputs, as views.
+
+        Raises InputError if it cannot be run on that, or would give outputs of other shapes."""
+        try:
+            self._run(self._io, self._options)
+        except ERRORS as error:
+            raise failed(error) from error
         return self.outputs
 
     @property
@@ -74,9 +84,8 @@ class Call:
 def _shape(spec: TensorSpec, rows: int, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     wanted = shapes.get(spec.name)
     if wanted is not None:
-        if len(wanted) != len(spec.shape) or any(
-            a is not None and a != b for a, b in zip(spec.shape, wanted, strict=True)
-        ):
+        fits = len(wanted) == len(spec.shape) and min(wanted, default=0) >= 0
+        if not fits or any(a is not None and a != b for a, b in zip(spec.shape, wanted, strict=True)):
             raise InputError(f"shape {wanted}", column=spec.name, expected=f"shape {spec.shape}, None being free")
         return wanted
     made = tuple(rows if i == 0 and size is None else size for i, size in enumerate(spec.shape))
@@ -88,10 +97,11 @@ def _shape(spec: TensorSpec, rows: int, shapes: Mapping[str, tuple[int, ...]]) -
 
 
 def _outputs(
-    session: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], rows: int, inputs: dict[str, NDArray[Any]]
+    session: onnxruntime.InferenceSession, outputs: tuple[TensorSpec, ...], inputs: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    shapes = [tuple(rows if i == 0 and size is None else size for i, size in enumerate(spec.shape)) for spec in outputs]
-    if any(None in shape for shape in shapes):  # only a run can tell
+    """Arrays of the shapes that a run gives: a graph need not say them, and what it says need not be so."""
+    try:
         made = session.run([spec.name for spec in outputs], inputs)
-        shapes = [np.shape(array) for array in made]
-    return {spec.name: np.zeros(shape, spec.dtype) for spec, shape in zip(outputs, shapes, strict=True)}  # type: ignore[arg-type]
+    except ERRORS as error:
+        raise failed(error) from error
+    return {spec.name: np.zeros(np.shape(array), spec.dtype) for spec, array in zip(outputs, made, strict=True)}

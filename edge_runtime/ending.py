@@ -204,6 +204,10 @@ class Ending:
 
     def finish_array(self, width: int) -> FinishArray:
         """The function from raw sums [N, ``width``] to the outputs, one array of N rows each."""
+        # Infinite and NaN come out without a warning, as they do for one row.
+        return np.errstate(all="ignore")(self._finish_array(width))
+
+    def _finish_array(self, width: int) -> FinishArray:
         scale, classes = self.scale, self.classes
         if classes is None:
             if self.kind == "exp":
@@ -221,12 +225,11 @@ class Ending:
             if self.kind == "share":
                 shares = raw / scale
             else:
-                with np.errstate(all="ignore"):  # infinite raw sums give NaN, as they do for one row
-                    shares = exp_array(raw - best[:, None])
-                    total = np.zeros(len(raw))
-                    for k in range(shares.shape[1]):  # in class order: the same sum as one row's
-                        total += shares[:, k]
-                    shares /= total[:, None]
+                shares = exp_array(raw - best[:, None])
+                total = np.zeros(len(raw))
+                for k in range(shares.shape[1]):  # in class order: the same sum as one row's
+                    total += shares[:, k]
+                shares /= total[:, None]
             return {"label": labels[np.argmax(raw == best[:, None], axis=1)], "probabilities": shares}
 
         return finish_many

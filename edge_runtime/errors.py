@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = [
     "BudgetError",
@@ -34,7 +35,10 @@ __all__ = [
 
 
 class EdgeError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package. They pass from process to process with their fields."""
+
+    def __reduce__(self) -> tuple[Any, ...]:  # the usual one calls the class with the message alone
+        return _again, (type(self), self.args, self.__dict__)
 
 
 class BundleError(EdgeError, ValueError):
@@ -93,6 +97,12 @@ class MissingExtraError(EdgeError, ImportError):
     def __init__(self, used_by: str, *, extra: str, missing: str | None) -> None:
         self.used_by, self.extra, self.missing = used_by, extra, missing
         super().__init__(f"{used_by} needs {missing}, which is not installed: pip install 'edge-runtime[{extra}]'")
+
+
+def _again(kind: type[EdgeError], args: tuple[Any, ...], fields: dict[str, Any]) -> EdgeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 @contextmanager

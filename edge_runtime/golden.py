@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BundleError
-from .schema import Schema
+from .errors import BundleError, UnsupportedModelError
+from .schema import TENSOR_DTYPES, Schema
 
 __all__ = ["Sample", "VerificationReport", "decode", "differences", "encode", "report"]
 
@@ -54,7 +54,9 @@ class Sample:
 
 
 def encode(samples: Sequence[Sample], schema: Schema) -> dict[str, bytes]:
-    """The entries that hold the samples, by name; the first is `golden.json`."""
+    """The entries that hold the samples, by name; the first is `golden.json`.
+
+    Raises UnsupportedModelError for an input tensor of text, which has no form here."""
     if schema.columns:
         document: dict[str, Any] = {
             "rows": [_words(sample.inputs) for sample in samples],
@@ -66,7 +68,9 @@ def encode(samples: Sequence[Sample], schema: Schema) -> dict[str, bytes]:
     for number, sample in enumerate(samples):
         inputs: dict[str, Any] = {}
         for name, value in sample.inputs.items():
-            array = np.ascontiguousarray(value)
+            array = np.asarray(value, order="C")
+            if array.dtype.kind not in "biuf":
+                raise UnsupportedModelError(f"tensor {name!r} is no number", advice="golden samples hold numbers only")
             entry = f"golden/{number}-{len(inputs)}.bin"
             entries[entry] = array.astype(array.dtype.newbyteorder("<")).tobytes()
             inputs[name] = {"dtype": array.dtype.name, "entry": entry, "shape": list(array.shape)}
@@ -91,9 +95,9 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
     malformed."""
     try:
         document = json.loads(raw)
+        texts = {output.name for output in schema.outputs if output.dtype == "str"}
         if schema.columns:
             numbers = {column.name for column in schema.columns if column.dtype != "str"}
-            texts = {output.name for output in schema.outputs if output.dtype == "str"}
             return [
                 Sample(
                     {name: _number(value) if name in numbers else value for name, value in row.items()},
@@ -103,24 +107,33 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
             ]
         samples = []
         for item in document["samples"]:
-            inputs = {
-                name: np.frombuffer(read(spec["entry"]), np.dtype(spec["dtype"]).newbyteorder("<"))
-                .reshape(spec["shape"])
-                .astype(spec["dtype"])
-                for name, spec in item["inputs"].items()
-            }
-            outputs = {name: np.array(_number(spec["values"])) for name, spec in item["outputs"].items()}
-            kept = {name: np.array(spec["positions"], np.int64) for name, spec in item["outputs"].items()}
+            inputs = {name: _tensor(spec, read) for name, spec in item["inputs"].items()}
+            outputs, kept = {}, {}
+            for name, spec in item["outputs"].items():
+                outputs[name] = np.array(spec["values"] if name in texts else _number(spec["values"]))
+                kept[name] = np.array(spec["positions"], np.int64)
+                if not outputs[name].ndim == kept[name].ndim == 1 or len(outputs[name]) != len(kept[name]):
+                    raise ValueError(f"output {name!r} has other values than positions")
             samples.append(Sample(inputs, outputs, kept))
         return samples
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"golden rows are malformed ({type(error).__name__}: {error})") from None
+
+
+def _tensor(spec: dict[str, Any], read: Callable[[str], bytes]) -> NDArray[Any]:
+    if spec["dtype"] not in TENSOR_DTYPES - {"str"}:
+        raise ValueError(f"the dtype {spec['dtype']!r} is not one of a tensor of numbers")
+    dtype = np.dtype(spec["dtype"])
+    return np.frombuffer(read(spec["entry"]), dtype.newbyteorder("<")).reshape(spec["shape"]).astype(dtype)
 
 
 def differences(found: Any, wanted: Any) -> NDArray[np.float64]:
     """|found - wanted| of each value, relative where |wanted| is above 1; infinite where text, a bool, a shape or the
     place of a NaN differs."""
-    a, b = np.asarray(found), np.asarray(wanted)
+    try:
+        a, b = np.asarray(found), np.asarray(wanted)
+    except ValueError:  # lists of unequal lengths
+        return np.full((1,), math.inf)
     if a.shape != b.shape:
         return np.full(b.shape or (1,), math.inf)
     if a.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
@@ -128,6 +141,7 @@ def differences(found: Any, wanted: Any) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore", over="ignore"):
         same = (a == b) | ((a != a) & (b != b))
         gap = np.abs(a.astype(np.float64) - b.astype(np.float64)) / np.maximum(1.0, np.abs(b))
+        gap = np.where(gap == 0.0, 2.0**-52, gap)  # integers that are one float64: at most so far apart
     made: NDArray[np.float64] = np.where(same, 0.0, np.where(gap == gap, gap, math.inf))
     return made
 
@@ -143,15 +157,24 @@ def report(
             problems.append(f"{what}: outputs {sorted(found)} instead of {sorted(wanted)}")
             continue
         for name in wanted:
-            gap = float(differences(found[name], wanted[name]).max(initial=0.0))
+            gaps = differences(found[name], wanted[name])
+            gap = float(gaps.max(initial=0.0))
             largest[name] = max(largest.get(name, 0.0), gap)
             if gap > tolerance.get(name, 0.0):
-                problems.append(f"{what}: {name} is {found[name]!r}, recorded {wanted[name]!r}")
+                problems.append(f"{what}: {name} is {_shown(found[name], gaps)}, recorded {_shown(wanted[name], gaps)}")
     return VerificationReport(rows, largest, dict(tolerance), tuple(problems))
 
 
 def _json(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _shown(value: Any, gaps: NDArray[np.float64]) -> str:
+    """``value`` on one line; of an array that one which is farthest off."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.shape != gaps.shape or not gaps.ndim else value.ravel().tolist()[gaps.argmax()]
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "…"
 
 
 def _words(value: Any) -> Any:

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from . import golden, parallel, plain
 from .binding import Call
-from .bundle import Bundle, sha256
+from .bundle import Bundle, read_file, sha256
 from .ending import Ending
-from .errors import BundleError, InputError, IntegrityError
+from .errors import BundleError, InputError, IntegrityError, UnsupportedModelError
 from .golden import Sample, VerificationReport
 from .graph_scan import scan
 from .manifest import Manifest, Variant
 from .row import Slot, compile_row, values_of
 from .schema import Schema, TensorSpec
-from .session import inputs_of, open_session, outputs_of
+from .session import ERRORS, failed, inputs_of, open_session, outputs_of
 from .tables import Table, read_table
 from .tensors import check_tensors
 from .values import coders
@@ -35,6 +35,7 @@ from .values import coders
 __all__ = ["Model", "load"]
 
 Arrays = dict[str, NDArray[Any]]
+Answered = tuple[str, Mapping[str, Any], Mapping[str, Any]]  # what was asked, what came, what was recorded
 SELF_TEST = 4  # golden rows that `load` replays; `verify` replays all
 BLOCK = 4096  # rows per run of a small graph: more cost cache, fewer cost calls
 
@@ -46,7 +47,9 @@ def load(
 
     ``digest`` ("sha256:…") pins the bundle's identity, ``variant`` chooses a precision (default: the first),
     ``threads`` bounds the cores used (default: all that this process may run on).
-    Raises BundleError, and its kinds, for a file that may not be opened or whose answers here are not those recorded.
+    Raises BundleError, and its kinds, for a file that may not be opened or whose answers here are not those recorded;
+    FileNotFoundError where there is none; UnsupportedModelError for a plain graph whose inputs or outputs are no
+    tensors; InputError for a ``variant`` that the file does not have.
     """
     name = os.fspath(path)
     if threads is not None and threads < 1:
@@ -55,15 +58,18 @@ def load(
         return _load_plain(name, digest, variant, threads)
     bundle = Bundle.open(name, digest=digest)
     chosen = _choose(bundle.manifest, variant)
-    raw = bundle.read(chosen.graph)
-    scan(raw, where=chosen.graph)
-    model = Model(raw, bundle.manifest.schema, bundle.manifest.ending, chosen, threads, bundle=bundle)
     try:
+        raw = bundle.read(chosen.graph)
+        scan(raw, where=chosen.graph)
+        model = Model(raw, bundle.manifest.schema, bundle.manifest.ending, chosen, threads, bundle=bundle)
         report = model._replay(SELF_TEST)
-    except InputError as error:
-        raise IntegrityError(f"{name}: the golden rows do not fit the schema: {error}") from error
-    if not report.ok:
-        raise IntegrityError(f"{name}: the golden rows are not answered as recorded: {report.problems[0]}")
+        if not report.ok:
+            raise IntegrityError(f"the golden rows are not answered as recorded: {report.problems[0]}")
+    except UnsupportedModelError as error:
+        raise BundleError(f"{name}: {error}") from error
+    except BundleError as error:
+        error.args = (f"{name}: {error}",)
+        raise
     return model
 
 
@@ -76,17 +82,20 @@ def _choose(manifest: Manifest, name: str | None) -> Variant:
 
 
 def _load_plain(path: str, digest: str | None, variant: str | None, threads: int | None) -> Model:
-    with open(path, "rb") as file:
-        raw = file.read()
-    found = f"sha256:{sha256(raw)}"
-    if digest is not None and digest != found:
-        raise IntegrityError(f"{path}: its digest is {found}, not {digest}")
     if variant is not None:
         raise InputError(f"there is no variant {variant!r}", expected="none: a plain .onnx file has one graph")
-    scan(raw, where=path)
     only = Variant("onnx", path, "as written", 2**20, False)
     stem = os.path.splitext(os.path.basename(path))[0]
-    return Model(raw, None, Ending("graph"), only, threads, name=stem, digest=found)
+    try:
+        raw = read_file(path)
+        found = f"sha256:{sha256(raw)}"
+        if digest is not None and digest != found:
+            raise IntegrityError(f"the file's digest is {found}; expected {digest}")
+        scan(raw)
+        return Model(raw, None, Ending("graph"), only, threads, name=stem, digest=found)
+    except (BundleError, UnsupportedModelError) as error:
+        error.args = (f"{path}: {error}",)
+        raise
 
 
 class Model:
@@ -134,17 +143,18 @@ class Model:
         """The answer to one record, as Python scalars and lists by output name.
 
         A table model takes {column: value}, a tensor model {input: array without the row axis}.
-        Raises InputError for a record that does not fit the schema.
+        Raises InputError for a record that does not fit the schema, UnsupportedModelError where the first axis of an
+        output is not the rows'.
         """
         if not self.schema.columns:
             if not isinstance(row, Mapping):
                 raise InputError(f"got {type(row).__name__}", expected="a record, {input: array}")
-            return _first(self.run({name: np.asarray(value)[None] for name, value in row.items()}))
+            return _row(_by_row(self.run({name: _as_one_row(value) for name, value in row.items()}), 1), 0)
         values = values_of(row, self._coders, None)
         feeds: Arrays = self._blank(1)
         for coder, value in zip(self._coders, values, strict=True):
             feeds[coder.column.tensor].reshape(1, -1)[0, coder.column.index] = value
-        return _first(self._answer(feeds))
+        return _row(self._answer(feeds, 1), 0)
 
     def predict(self, data: Any) -> Arrays:
         """The answers to many rows, one array of N rows per output.
@@ -169,11 +179,10 @@ class Model:
     def run(self, tensors: Mapping[str, Any]) -> Arrays:
         """The graph's own outputs for its own tensors: {name: array} in and out; a table model's raw sums.
 
-        Raises InputError for a name, dtype or shape that is not the graph's, or a value its dtype cannot hold.
+        Raises InputError for a name, dtype or shape that is not the graph's, a value its dtype cannot hold, or tensors
+        that do not go together.
         """
-        feeds = check_tensors(tensors, self.graph_inputs)
-        names = [spec.name for spec in self.graph_outputs]
-        return dict(zip(names, self.session.run(names, feeds), strict=True))
+        return self._run(check_tensors(tensors, self.graph_inputs))
 
     def bind(self, rows: int = 1, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Call:
         """The graph with preallocated tensors of ``rows`` rows; ``shapes`` for inputs with other free axes.
@@ -186,7 +195,10 @@ class Model:
         return Call(self.session, self.graph_inputs, self.graph_outputs, rows, shapes or {})
 
     def verify(self) -> VerificationReport:
-        """Replay all golden rows on this machine, one by one and as one table."""
+        """Replay all golden rows on this machine, one by one and as one table.
+
+        Raises IntegrityError where they do not fit the schema.
+        """
         return self._replay(None)
 
     @property
@@ -221,18 +233,22 @@ class Model:
         """The bundle's schema must be the graph's."""
         declared = {spec.name: spec for spec in self.schema.inputs}
         found = {spec.name: spec for spec in self.graph_inputs}
-        if declared.keys() != found.keys() or any(declared[name].dtype != found[name].dtype for name in found):
+        if declared.keys() != found.keys() or not all(_fits(found[name], declared[name]) for name in found):
             raise BundleError("edge.json declares other inputs than the graph has")
         outputs = self.graph_outputs
         if self._ending.kind != "graph":
+            if not self.schema.columns:
+                raise BundleError("the ending goes with a table, and edge.json declares no columns")
             width = outputs[0].shape[1] if len(outputs) == 1 and len(outputs[0].shape) == 2 else None
             if width is None or (outputs[0].name, outputs[0].dtype) != ("raw", "float64"):
                 raise BundleError("the ending wants a graph with the one output raw, float64 [N, K]")
             outputs = self._ending.outputs(width)
         if [(spec.name, spec.dtype) for spec in self.schema.outputs] != [(spec.name, spec.dtype) for spec in outputs]:
             raise BundleError("edge.json declares other outputs than the model gives")
-        if self._ending.kind != "graph" and self.schema.outputs != outputs:
-            raise BundleError("edge.json declares other output shapes than the model gives")
+        exact = self._ending.kind != "graph"
+        for made, spec in zip(outputs, self.schema.outputs, strict=True):
+            if made.shape != spec.shape if exact else made.shape and not _fits(made, spec):  # () may be any shape
+                raise BundleError("edge.json declares other output shapes than the model gives")
 
     def _compile(self) -> Callable[[Mapping[str, Any]], dict[str, Any]] | None:
         """The compiled `predict_one`, where the columns fill one numeric tensor and an ending follows."""
@@ -241,10 +257,13 @@ class Model:
         dtype = self.schema.inputs[0].dtype
         if dtype not in ("float64", "float32"):
             return None
-        ordered = sorted(self._coders, key=lambda coder: coder.column.index)
+        width = self.graph_outputs[0].shape[1]
+        assert width is not None
 
         def new_slot() -> Slot:
             call = self.bind(rows=1)
+            if call.outputs["raw"].shape != (1, width):
+                raise _not_by_row("raw", call.outputs["raw"], 1)
             run, binding, _ = call.parts
             buffer = call.inputs[self.schema.inputs[0].name].data.cast("B")
             raw = call.outputs["raw"].data.cast("B").cast("d")
@@ -252,8 +271,9 @@ class Model:
             self._local.slot = run, binding, buffer, raw
             return run, binding, buffer, raw
 
-        width = self.graph_outputs[0].shape[1] or 1
-        return compile_row(ordered, dtype, self._local, new_slot, onnxruntime.RunOptions(), self._ending.finish(width))
+        return compile_row(
+            self._coders, dtype, self._local, new_slot, onnxruntime.RunOptions(), self._ending.finish(width)
+        )
 
     def _blank(self, rows: int) -> Arrays:
         made: Arrays = {}
@@ -262,18 +282,27 @@ class Model:
             made[spec.name] = np.zeros(shape, object if spec.dtype == "str" else spec.dtype)
         return made
 
-    def _answer(self, feeds: Arrays) -> Arrays:
-        """Outputs for filled tensors, by the session and the ending."""
+    def _run(self, feeds: Arrays) -> Arrays:
+        session, names = self.session, [spec.name for spec in self.graph_outputs]
+        try:
+            return dict(zip(names, session.run(names, feeds), strict=True))
+        except ERRORS as error:
+            raise failed(error) from error
+
+    def _answer(self, feeds: Arrays, rows: int) -> Arrays:
+        """Outputs for filled tensors of a table, by the session and the ending."""
+        outputs = _by_row(self._run(feeds), rows)
         if self._ending.kind == "graph":
-            names = [spec.name for spec in self.schema.outputs]
-            return dict(zip(names, self.session.run(names, feeds), strict=True))
-        raw = self.session.run(["raw"], feeds)[0]
+            return outputs
+        raw = outputs["raw"]
+        if raw.shape[1:] != self.graph_outputs[0].shape[1:]:
+            raise _not_by_row("raw", raw, rows)
         return self._ending.finish_array(raw.shape[1])(raw)
 
     def _whole(self, table: Table) -> Arrays:
         feeds = self._blank(table.rows)
         table.fill(0, table.rows, feeds)
-        return self._answer(feeds)
+        return self._answer(feeds, table.rows)
 
     def _blocks(self, table: Table) -> Arrays:
         """Blocks of rows, several at once: the graph runs on one thread, so no sum depends on how many there are."""
@@ -295,34 +324,67 @@ class Model:
             def answer(start: int, stop: int) -> None:
                 part = {name: array[: stop - start] for name, array in feeds.items()}
                 table.fill(start, stop, part)
-                place(start, stop, self._answer(part))
+                place(start, stop, self._answer(part, stop - start))
 
             return answer
 
         if not table.rows:
-            return self._answer(self._blank(0))
+            return self._answer(self._blank(0), 0)
         parallel.each_block(table.rows, block, self._threads, worker)
         return outputs
 
     def _replay(self, limit: int | None) -> VerificationReport:
         samples = self.golden_rows()[:limit]
         tolerance = self.manifest.certificate.tolerance if self.manifest is not None else {}
-        pairs: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = []
-        if self.schema.columns and samples:
-            together = self.predict([sample.inputs for sample in samples])
-            for i, sample in enumerate(samples):
-                pairs.append((f"golden row {i}", self.predict_one(sample.inputs), sample.outputs))
-                pairs.append((f"golden row {i} in a table", _row(together, i), sample.outputs))
-        for i, sample in enumerate(samples if not self.schema.columns else ()):
-            found = self.run(sample.inputs)
-            kept = sample.positions or {}
-            picked = {name: found[name].ravel()[kept[name]] for name in sample.outputs if name in found}
-            pairs.append((f"golden sample {i}", picked, sample.outputs))
+        try:
+            pairs = self._answered_rows(samples) if self.schema.columns else self._answered_samples(samples)
+        except InputError as error:
+            raise IntegrityError(f"the golden rows do not fit the schema: {error}") from error
         return golden.report(pairs, tolerance, rows=len(samples))
 
+    def _answered_rows(self, samples: list[Sample]) -> list[Answered]:
+        pairs: list[Answered] = []
+        together = self.predict([sample.inputs for sample in samples]) if samples else {}
+        for i, sample in enumerate(samples):
+            pairs.append((f"golden row {i}", self.predict_one(sample.inputs), sample.outputs))
+            pairs.append((f"golden row {i} in a table", _row(together, i), sample.outputs))
+        return pairs
 
-def _first(outputs: Arrays) -> dict[str, Any]:
-    return _row(outputs, 0)
+    def _answered_samples(self, samples: list[Sample]) -> list[Answered]:
+        pairs: list[Answered] = []
+        for i, sample in enumerate(samples):
+            found, kept = self.run(sample.inputs), sample.positions or {}
+            flat = {name: found[name].ravel() for name in sample.outputs if name in found}
+            for name, values in flat.items():
+                if not 0 <= kept[name].min(initial=0) <= kept[name].max(initial=0) < max(1, len(values)):
+                    raise IntegrityError(f"golden sample {i} has positions beyond the {len(values)} values of {name!r}")
+            pairs.append((f"golden sample {i}", {name: v[kept[name]] for name, v in flat.items()}, sample.outputs))
+        return pairs
+
+
+def _fits(found: TensorSpec, declared: TensorSpec) -> bool:
+    """Whether the graph's tensor may be the declared one; a size that the graph leaves open is the schema's to say."""
+    if found.dtype != declared.dtype or len(found.shape) != len(declared.shape):
+        return False
+    return all(a is None or a == b for a, b in zip(found.shape, declared.shape, strict=True))
+
+
+def _as_one_row(value: Any) -> Any:
+    """``value`` with a row axis before its own. What has no dtype stays a list, to be read as the graph's."""
+    return np.asarray(value)[None] if hasattr(value, "dtype") or hasattr(value, "__array__") else [value]
+
+
+def _by_row(outputs: Arrays, rows: int) -> Arrays:
+    """``outputs`` themselves. Raises UnsupportedModelError unless each has one answer for each row."""
+    for name, array in outputs.items():
+        if array.shape[:1] != (rows,):
+            raise _not_by_row(name, array, rows)
+    return outputs
+
+
+def _not_by_row(name: str, array: NDArray[Any], rows: int) -> UnsupportedModelError:
+    what = f"the graph's output {name!r} has the shape {list(array.shape)} for {rows} row{'s' * (rows != 1)}"
+    return UnsupportedModelError(what, advice="use run, which gives the graph's tensors as they are")
 
 
 def _row(outputs: Arrays, i: int) -> dict[str, Any]:
@@ -333,8 +395,14 @@ _ALIVE: weakref.WeakSet[Model] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """A session does not survive a fork: its threads are not there. The child opens its own when it first asks."""
+    """A session does not survive a fork: its threads are not there. The child opens its own when it first asks.
+
+    The parent's stays in memory, since freeing it would wait for those threads for ever: an array that holds itself is
+    never freed (the garbage collector does not look into arrays), not even when the child ends.
+    """
     for model in _ALIVE:
+        left = np.empty(3, object)
+        left[0], left[1], left[2] = left, model._session, dict(model._local.__dict__)
         model._session = None
         model._lock = allocate_lock()
         model._local.__dict__.clear()

@@ -18,9 +18,7 @@ LACKS = "a plain .onnx file: no certificate, no golden rows, no categories; its 
 def schema_of(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Schema:
     """Several inputs of one value a row are the columns of a table, as skl2onnx writes them; anything else is
     tensors."""
-    table = len(inputs) > 1 and all(
-        len(spec.shape) == 2 and spec.shape[1] == 1 and spec.dtype != "float16" for spec in inputs
-    )
+    table = len(inputs) > 1 and all(spec.shape == (None, 1) and spec.dtype != "float16" for spec in inputs)
     return Schema(tuple(map(_column, inputs)) if table else (), inputs, outputs)
 
 

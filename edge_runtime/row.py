@@ -14,6 +14,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .errors import InputError
+from .session import ERRORS, failed
 from .tables import check_keys
 from .values import Coder, FloatCoder, IntegerCoder
 
@@ -40,24 +42,30 @@ def compile_row(
     options: Any,
     finish: Callable[[Any], Any],
 ) -> Callable[[Mapping[str, Any]], Any]:
-    """The function from a record to its outputs, for columns that fill one numeric tensor in order.
+    """The function from a record to its outputs, for columns that fill one numeric tensor, in any order.
 
     ``local`` is a thread's store (its attribute `slot`), ``new_slot`` fills it, ``finish`` makes outputs of raw sums.
     """
+    order = sorted(range(len(coders)), key=lambda i: coders[i].column.index)  # of the tensor; errors go by the schema's
     names = [f"v{i}" for i in range(len(coders))]
     packer = struct.Struct(f"={len(coders)}{'d' if dtype == 'float64' else 'f'}")
 
     def slow(row: Mapping[str, Any]) -> Any:
         run, binding, buffer, raw = new_slot() if not hasattr(local, "slot") else local.slot
-        packer.pack_into(buffer, 0, *values_of(row, coders, None))
-        run(binding, options)
+        values = values_of(row, coders, None)
+        packer.pack_into(buffer, 0, *[values[i] for i in order])
+        try:
+            run(binding, options)
+        except ERRORS as error:
+            raise failed(error) from error
         return finish(raw)
 
     names_of = [coder.column.name for coder in coders]
     get = operator.itemgetter(*names_of)
     scope: dict[str, Any] = {
         "local": local, "new_slot": new_slot, "get": get, "slow": slow, "pack": packer.pack_into, "options": options,
-        "finish": finish, "nan": float("nan"), "StructError": struct.error,
+        "finish": finish, "nan": float("nan"), "StructError": struct.error, "InputError": InputError,
+        "ERRORS": ERRORS, "failed": failed,
     }  # fmt: skip
     checks: list[str] = []
     for i, coder in enumerate(coders):
@@ -70,13 +78,17 @@ def compile_row(
             "    except AttributeError:",
             "        run, binding, buffer, raw = new_slot()",
             "    try:",
+            # Other mappings may make up what is missing.
+            f"        if row.__class__ is not dict or len(row) != {len(names)}: return slow(row)",
             f"        {', '.join(names)} = get(row)",
-            f"        if len(row) != {len(names)}: return slow(row)",
             *checks,
-            f"        pack(buffer, 0, {', '.join(names)})",
-            "    except (KeyError, TypeError, OverflowError, StructError):",
+            f"        pack(buffer, 0, {', '.join(names[i] for i in order)})",
+            "    except (KeyError, TypeError, OverflowError, StructError, InputError):",
             "        return slow(row)",
-            "    run(binding, options)",
+            "    try:",
+            "        run(binding, options)",
+            "    except ERRORS as error:",
+            "        raise failed(error) from error",
             "    return finish(raw)",
         ]
     )

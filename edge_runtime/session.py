@@ -17,10 +17,10 @@ from typing import Any
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from .errors import BundleError, UnsupportedModelError
+from .errors import BundleError, InputError, UnsupportedModelError
 from .schema import TensorSpec
 
-__all__ = ["inputs_of", "open_session", "outputs_of"]
+__all__ = ["ERRORS", "failed", "inputs_of", "open_session", "outputs_of", "reason"]
 
 # Where somebody imported onnxruntime first, it has already started: then at least nothing more is recorded.
 onnxruntime.disable_telemetry_events()
@@ -104,6 +104,14 @@ def tensor_spec(node: Any, role: str) -> TensorSpec:
             f"the graph's {role} {name!r} is {kind}", advice=f"cast it to one of {', '.join(sorted(DTYPES.values()))}"
         )
     return TensorSpec(name, dtype, tuple(size if type(size) is int and size >= 0 else None for size in node.shape))
+
+
+def failed(error: Exception) -> InputError:
+    """What it is to the caller when a run ends in one of ``ERRORS``: its tensors fit the graph one by one, but not
+    together, or hold what an operator does not take."""
+    return InputError(
+        f"the graph cannot be run on it: {reason(error)}", expected="sizes and values that all of its operators take"
+    )
 
 
 def reason(error: Exception) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .schema import TensorSpec
+from .schema import INTEGER_RANGE, TensorSpec
+from .values import is_unicode
 
 __all__ = ["check_tensors"]
 
@@ -45,10 +46,7 @@ def check_tensors(tensors: Mapping[str, Any], specs: tuple[TensorSpec, ...]) -> 
 
 def _array(value: Any, spec: TensorSpec) -> NDArray[Any]:
     if spec.dtype == "str":
-        array = np.asarray(value, object)
-        if not all(isinstance(text, str) for text in array.ravel().tolist()):
-            raise InputError("a value is no text", column=spec.name, expected="text")
-        return array
+        return _texts(value, spec)
     wanted = np.dtype(spec.dtype)
     given = np.asarray(value) if hasattr(value, "dtype") or hasattr(value, "__array__") else None
     try:
@@ -57,12 +55,10 @@ def _array(value: Any, spec: TensorSpec) -> NDArray[Any]:
             if given.dtype.kind == "f" and wanted.kind == "f":
                 return np.asarray(value, wanted)  # written numbers have no dtype of their own
         if given.dtype == wanted:
-            return np.ascontiguousarray(given)
+            return np.asarray(given, order="C")
         if (given.dtype.kind == "b") != (wanted.kind == "b") or given.dtype.kind not in "biuf":
             raise InputError(f"dtype {given.dtype}", column=spec.name, expected=str(wanted))
-        with np.errstate(all="ignore"):
-            made = given.astype(wanted)
-            exact = bool(((made == given) | ((given != given) & (made != made))).all())
+        made, exact = _converted(given, wanted)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"not a tensor ({error})", column=spec.name, expected=f"{wanted} {list(spec.shape)}"
@@ -74,3 +70,38 @@ def _array(value: Any, spec: TensorSpec) -> NDArray[Any]:
             expected=f"{wanted}, or values exact in it",
         )
     return made
+
+
+def _converted(given: NDArray[Any], wanted: np.dtype[Any]) -> tuple[NDArray[Any], bool]:
+    """``given`` in another dtype, and whether every value is the same there.
+
+    numpy compares integers with floats as floats, where neighbours beyond 2^53 are equal: integers are compared as
+    integers, and only within their range, since what a float beyond it becomes is the machine's choice.
+    """
+    with np.errstate(all="ignore"):
+        made = given.astype(wanted)
+        if given.dtype.kind in "iu" and wanted.kind == "f":
+            same = _within(made, given.dtype) & (made.astype(given.dtype) == given)
+        elif given.dtype.kind == "f" and wanted.kind in "iu":
+            same = _within(given, wanted) & (made == given)
+        else:
+            same = (made == given) | ((given != given) & (made != made))
+    return made, bool(same.all())
+
+
+def _within(floats: NDArray[Any], dtype: np.dtype[Any]) -> Any:
+    low, high = INTEGER_RANGE[dtype.name]
+    return (floats >= float(low)) & (floats < float(high + 1))
+
+
+def _texts(value: Any, spec: TensorSpec) -> NDArray[Any]:
+    try:
+        array = np.asarray(value, object)
+    except ValueError as error:
+        raise InputError(f"not a tensor ({error})", column=spec.name, expected=f"text {list(spec.shape)}") from error
+    texts = array.ravel().tolist()
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError("a value is no text", column=spec.name, expected="text")
+    if not is_unicode("".join(texts)):
+        raise InputError("a text has lone surrogates", column=spec.name, expected="text without lone surrogates")
+    return array

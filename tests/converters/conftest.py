@@ -182,9 +182,9 @@ def of_all_kinds() -> Made:
 # Preprocessing
 
 
-def prepared(text: Any, *, scaler: Any = None, **options: Any) -> ColumnTransformer:
-    numbers = make_pipeline(SimpleImputer(add_indicator=True), scaler or StandardScaler())
-    return ColumnTransformer([("numbers", numbers, NUMBERS), ("text", text, TEXT)], **options)
+def prepared(text: Any, *, indicator: bool = True) -> ColumnTransformer:
+    numbers = make_pipeline(SimpleImputer(add_indicator=indicator), StandardScaler())
+    return ColumnTransformer([("numbers", numbers, NUMBERS), ("text", text, TEXT)])
 
 
 def one_hot(**options: Any) -> OneHotEncoder:
@@ -252,6 +252,12 @@ CASES: dict[str, Case] = {
     ),
     "hist of float32 sensors": Case(
         lambda: make_pipeline(StandardScaler(), hist()), as_float32(tumours), options={"input_dtype": "float32"}
+    ),
+    "columns by position, some dropped": Case(
+        lambda: make_pipeline(
+            make_column_transformer((SimpleImputer(), [4, 1]), ("passthrough", slice(2, 3))), StandardScaler(), forest()
+        ),
+        gappy,
     ),
     # Trees behind text
     "one-hot, unknown refused": Case(
@@ -339,7 +345,9 @@ CASES: dict[str, Case] = {
     "poisson with log link": Case(PoissonRegressor, patients),
     # What skl2onnx converts
     "naive Bayes": Case(GaussianNB, iris, exact=False),
-    "naive Bayes behind text": Case(lambda: make_pipeline(prepared(one_hot()), GaussianNB()), as_objects, exact=False),
+    "naive Bayes behind text": Case(
+        lambda: make_pipeline(prepared(one_hot(), indicator=False), GaussianNB()), as_objects, exact=False
+    ),
     "naive Bayes decides": Case(
         GaussianNB, tumours, exact=False, options={"decision": Decision("score", "label", 0.4)}
     ),

@@ -79,17 +79,21 @@ def decided(outputs: dict[str, NDArray[Any]], decision: Decision | None) -> dict
 class Asked:
     """The source on one thread, and rows as it takes them. Columns are counted among the used ones.
 
-    Raises UnsupportedModelError where the source refuses its own data, or a column has no dtype that can be handed
-    over.
+    ``head`` tells how a model without preprocessing takes categories. Raises UnsupportedModelError where the source
+    refuses its own data, or a column has no dtype that can be handed over.
     """
 
-    def __init__(self, model: Any, transformer: Any, request: Request) -> None:
+    def __init__(self, model: Any, transformer: Any, request: Request, head: Head | None = None) -> None:
         self.frame = frame_of(model, request)
-        self.used = used_columns(transformer, self.frame)
+        if transformer is None and head is not None:
+            self.frame = as_trained(self.frame, head.categories)
+        # An array's columns go by position, so it has them all.
+        everything = list(range(self.frame.shape[1]))
+        self.used = everything if names_of(model) is None else used_columns(transformer, self.frame)
         dtypes = ["float64"] * self.frame.shape[1]  # of columns that nobody looks at
         for c in self.used:
             dtypes[c] = column_dtype(self.frame, c, request.input_dtype, transformer)
-        self.rows = rows_of(model, self.frame, dtypes)
+        self.rows = rows_of(model, self.frame, dtypes, closed=head is not None and head.closed)
         self.names = [self.rows.names[c] for c in self.used]
         self.dtypes = [dtypes[c] for c in self.used]
         self.model = on_one_thread(model)
@@ -148,7 +152,23 @@ def column_dtype(frame: pd.DataFrame, c: int, input_dtype: str, transformer: Any
     return "float64" if transformer is None else dtype
 
 
-def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str]) -> Rows:
+def as_trained(frame: pd.DataFrame, categories: dict[int, list[Any]]) -> pd.DataFrame:
+    """Columns as the categories that training had, whatever those of ``frame`` are: files hold text."""
+    frame = frame.copy(deep=False)
+    for i, known in categories.items():
+        values = frame.iloc[:, i]
+        given = values.dtype.categories.dtype if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype
+        made = pd.Categorical(values, categories=pd.Index(known))
+        if not made.notna().any() and values.notna().any():
+            raise UnsupportedModelError(
+                f"column {frame.columns[i]!r} ({given}) has none of the categories {known[:3]!r}…",
+                advice="pass the columns that the source was trained on",
+            )
+        frame.isetitem(i, made)
+    return frame
+
+
+def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str], *, closed: bool) -> Rows:
     typical: list[Any] = []
     marker: Any = np.nan
     for c, dtype in enumerate(dtypes):
@@ -167,6 +187,7 @@ def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str]) -> Rows:
         marker,
         kinds,
         names_of(model) is None,
+        closed,
     )
 
 

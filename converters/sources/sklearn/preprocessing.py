@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectKBest, SelectPercentile, VarianceThreshold
 from sklearn.impute import SimpleImputer
@@ -46,8 +47,8 @@ class NotColumnwiseError(Exception):
 @dataclass(frozen=True, slots=True)
 class Rows:
     """How rows are put before the source: ``names`` and app ``dtypes`` of its columns, one ``typical`` value each, the
-    marker that stands for a missing text, pandas' dtype of text and categories (``kinds``), and whether the source
-    takes an array."""
+    marker that stands for a missing text, pandas' dtype of text and categories (``kinds``), whether the source takes an
+    array, and whether it refuses a value outside a column's categories (``closed``)."""
 
     names: tuple[str, ...]
     dtypes: tuple[str, ...]
@@ -55,6 +56,7 @@ class Rows:
     missing_text: Any
     kinds: tuple[Any, ...]
     positional: bool
+    closed: bool = False
 
     def build(self, columns: list[int], given: dict[int, NDArray[Any]], n: int) -> Any:
         """Rows of ``columns``: values where given, the typical one elsewhere; as the source takes them."""
@@ -74,6 +76,8 @@ class Rows:
         kind = self.kinds[c]
         if isinstance(kind, pd.CategoricalDtype):
             known = set(kind.categories)
+            if self.closed and not known.issuperset(v for v in values.tolist() if not is_missing(v)):
+                raise ValueError(f"column {self.names[c]!r} has a category that training did not have")
             return pd.Categorical([value if value in known else None for value in values.tolist()], dtype=kind)
         if self.dtypes[c] == "str":
             text = np.array(
@@ -128,8 +132,9 @@ def blocks_of(
         elif rows.dtypes[c] == "bool":
             categories[i] = [False, True]
 
-    def block(part: Any, chosen: list[int]) -> Block:
-        features = _walk(part, [Feature(place[c], finite[place[c]]) for c in chosen], categories, frame.iloc[:, chosen])
+    def block(part: Any, chosen: list[int], walked: list[int]) -> Block:
+        entering = [Feature(place.get(c, -1), c in place and finite[place[c]]) for c in walked]  # -1 is dropped within
+        features = _walk(part, entering, categories, frame.iloc[:, walked])
         for feature in features:
             if feature.finite and feature.column not in categories:
                 raise NotColumnwiseError(
@@ -137,7 +142,8 @@ def blocks_of(
                 )
 
         def evaluate(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.float64]:
-            with np.errstate(all="ignore"):
+            # Numbers are tried that overflow on the way; what the whole source refuses is asked of the whole source.
+            with np.errstate(all="ignore"), config_context(assume_finite=True):
                 made = rows.build(
                     chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n
                 )
@@ -154,8 +160,8 @@ def blocks_of(
         parts = [
             (part, _get_column_indices(frame, chosen)) for _, part, chosen in outer.transformers_ if part != "drop"
         ]
-        return [block(part, list(chosen)) for part, chosen in parts if len(chosen)], categories
-    return [block(transformer, columns)], categories
+        return [block(part, list(chosen), list(chosen)) for part, chosen in parts if len(chosen)], categories
+    return [block(transformer, columns, list(range(frame.shape[1])))], categories
 
 
 def codes_of(made: Any) -> Any:
@@ -179,6 +185,8 @@ def _walk(part: Any, features: list[Feature], categories: dict[int, list[Any]], 
     if isinstance(part, ColumnTransformer):
         made: list[Feature] = []
         for _, inner, chosen in part.transformers_:
+            if isinstance(inner, str) and inner == "drop":
+                continue
             if frame is None and any(isinstance(name, str) for name in np.ravel(chosen)):
                 raise NotColumnwiseError("a ColumnTransformer that goes by name stands behind another step")
             places = _get_column_indices(np.empty((1, len(features))) if frame is None else frame, chosen)

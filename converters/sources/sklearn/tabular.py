@@ -7,24 +7,27 @@ Imported as edge_runtime.converters.sources.sklearn.tabular.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from edge_runtime.ending import Ending
-from edge_runtime.errors import UnsupportedModelError
+from edge_runtime.errors import ParityError, UnsupportedModelError
 from edge_runtime.schema import Schema, TensorSpec
+from edge_runtime.words import at_most
 
 from ... import linear, trees
 from ...ensemble import Ensemble
-from ...features import Splits, pull_back
+from ...features import Block, Splits, pull_back
 from ...head import Head
+from ...proof import ProofError, prove_conditions, prove_routing, prove_sums
 from ...source import Request, Source
-from .asking import Asked, ask_domain, decided
+from .asking import Asked, Domain, ask_domain, decided
 from .preprocessing import blocks_of
 
 __all__ = ["read_tabular"]
@@ -32,29 +35,20 @@ __all__ = ["read_tabular"]
 
 def read_tabular(model: Any, transformer: Any, head: Head, request: Request, framework: str) -> Source:
     """Lower ``head`` behind ``transformer`` (None = nothing). Raises NotColumnwiseError or NotPulledBackError where
-    this cannot be done exactly, UnsupportedModelError where it should not be done at all."""
-    asked = Asked(model, transformer, request)
+    this cannot be done exactly, UnsupportedModelError where it should not be done at all, ParityError if the proof
+    fails."""
+    asked = Asked(model, transformer, request, head)
     blocks, categories = blocks_of(transformer, asked.rows, asked.frame, asked.used, head.reads)
     domain = ask_domain(asked, blocks, categories, request.input_dtype)
     width = len(asked.used)
     dtype = "float32" if request.input_dtype == "float32" else "float64"
     ending = head.ending if request.decision is None else _with_decision(head.ending, request)
-    moved, leaves, leaf_count = 0.0, None, 0
-    probes: dict[str, NDArray[np.float64]] = {}
     if isinstance(head.body, Ensemble):
-        splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, head.body.conditions())
-        space = domain.space(asked.dtypes, head.body, splits)
-        lowered = trees.lower(head.body, splits, space, dtype)
-        graph, moved = lowered.model, lowered.moved
-        leaves, leaf_count = trees.leaf_numbers(head.body, splits, space, dtype), head.body.leaves
-        probes = _thresholds(splits, asked.names)
-        targets = head.body.targets
-        statement = f"exact: thresholds searched on the {dtype} lattice in the source's own arithmetic"
+        body = _lower_trees(head, head.body, asked, blocks, domain, dtype)
     else:
         graph = linear.lower(head.body, blocks, domain.finite, width, dtype)
-        targets = head.body.weights.shape[1]
-        statement = "exact: linear map as one float64 Gemm"
-    outputs = ending.outputs(targets)
+        body = _Body(graph, head.body.weights.shape[1], LINEAR, ("exact: linear map as one float64 Gemm",))
+    outputs = ending.outputs(body.targets)
     columns = tuple(
         domain.column(i, name, app) for i, (name, app) in enumerate(zip(asked.names, asked.dtypes, strict=True))
     )
@@ -64,12 +58,53 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
             return decided(head.answer(asked.model, asked.build(given)), request.decision)
 
     numbers = [output.name for output in outputs if output.dtype == "float64" and output.name != "label"]
+    bound = _bound(head.ending, body.raw)
+    statements = body.statements
+    if isinstance(head.body, Ensemble):
+        shown = ", ".join(f"|Δ {name}| ≤ {at_most(bound)}" for name in numbers)
+        statements += (
+            f"proven: raw sums within {at_most(body.raw)} of the source's, labels equal beyond that; {shown}",
+        )
     return Source(
-        framework, Schema(columns, (TensorSpec("x", dtype, (None, width)),), outputs), ending, graph, reference,
-        exact=True, tolerance=_tolerance(head, moved, numbers),
-        statements=(statement,), libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn"),
-        probes=probes, leaves=leaves, leaf_count=leaf_count,
+        framework, Schema(columns, (TensorSpec("x", dtype, (None, width)),), outputs), ending, body.graph, reference,
+        exact=True, tolerance=dict.fromkeys(numbers, bound), statements=statements,
+        libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", *head.libraries),
+        probes=body.probes, leaves=body.leaves, leaf_count=body.leaf_count,
     )  # fmt: skip
+
+
+LINEAR = 1e-9  # a dot product in another order; relative above 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The graph up to the raw sum, ``targets`` wide, which differs from the source's by ``raw`` at most."""
+
+    graph: onnx.ModelProto
+    targets: int
+    raw: float
+    statements: tuple[str, ...]
+    probes: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    leaves: onnx.ModelProto | None = None
+    leaf_count: int = 0
+
+
+def _lower_trees(
+    head: Head, ensemble: Ensemble, asked: Asked, blocks: list[Block], domain: Domain, dtype: str
+) -> _Body:
+    conditions = ensemble.conditions()
+    splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, conditions)
+    space = domain.space(asked.dtypes, ensemble, splits)
+    lowered = trees.lower(ensemble, splits, space, dtype)
+    try:
+        count = prove_conditions(blocks, domain.finite, domain.bounds, domain.nullable, conditions, splits)
+        leaves = prove_routing(ensemble, splits, lowered, space, lowered.model.SerializeToString())
+        _, raw = prove_sums(ensemble, lowered, head.sums)
+    except ProofError as error:
+        raise ParityError(f"the lowered trees do not answer as their source: {error}", rows="") from error
+    proven = f"proven: every {dtype} input is routed as by the source ({count:,} conditions, {leaves:,} leaves)"
+    numbers = trees.leaf_numbers(ensemble, splits, space, dtype)
+    return _Body(lowered.model, ensemble.targets, raw, (proven,), _thresholds(splits, asked.names), numbers, leaves)
 
 
 def _thresholds(splits: Splits, names: list[str]) -> dict[str, NDArray[np.float64]]:
@@ -86,13 +121,14 @@ def _with_decision(ending: Ending, request: Request) -> Ending:
     return replace(ending, decision=request.decision)
 
 
-def _tolerance(head: Head, moved: float, numbers: list[str]) -> dict[str, float]:
-    """How far graph and source may be apart per output: the grid, and what the source's own float64 sum rounds."""
-    if isinstance(head.body, Ensemble):
-        reach = sum(float(np.abs(tree.value).max()) for tree in head.body.trees) + float(np.abs(head.body.base).max())
-        slack = moved + (len(head.body.trees) + 8) * reach * 2.0**-52
-    else:
-        slack = 1e-9
-    if head.ending.kind in ("identity", "share"):
-        slack /= head.ending.scale
-    return {name: max(slack, 1e-12) if head.ending.classes else slack for name in numbers}
+def _bound(ending: Ending, raw: float) -> float:
+    """How far an output may be from the source's, if raw sums are within ``raw``: the steepest that each link is, and
+    what the link itself rounds. Relative above 1, as differences are measured."""
+    steepest = {
+        "logistic": 0.25,
+        "softmax": 0.5,
+        "share": 1.0 / ending.scale,
+        "identity": 1.0 / ending.scale,
+        "exp": 1.0,
+    }
+    return steepest[ending.kind] * raw + 2e-15
