@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from .graph import Graph
 from .placing import Placed
-from .region import LESS_OR_EQUAL, MEMBER, Condition
+from .region import EQUAL, LESS_OR_EQUAL, MEMBER, Condition
 
 __all__ = ["ReadTree", "read_trees", "tree_node"]
 
@@ -110,6 +110,8 @@ def read_trees(node: onnx.NodeProto) -> list[ReadTree]:
     }
     members = iter(arrays.get("membership_values", np.zeros(0)).tolist())
     modes = arrays["nodes_modes"].tolist()
+    if set(modes) - {LESS_OR_EQUAL, EQUAL, MEMBER}:
+        raise ValueError(f"a condition has the mode {max(modes)}")
     sets = [_until_nan(members) if mode == MEMBER else () for mode in modes]
     sides = [
         np.where(arrays[f"nodes_{side}leafs"] == 1, ~arrays[f"nodes_{side}nodeids"], arrays[f"nodes_{side}nodeids"])
