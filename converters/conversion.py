@@ -118,7 +118,8 @@ def convert(
     rows = rows.named(getattr(source, "feature_names_in_", None))
     read = read_source(source, Request(rows, input_dtype, decision))
     tell("read", 1, 1)
-    frame = _app_frame(read, rows.frame)
+    # Not every library tells the names of its columns as scikit-learn does.
+    frame = _app_frame(read, rows.named([column.name for column in read.schema.columns]).frame)
     made = _Made(read, name or _name_of(source), version, provenance(read, frame, origin))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.edge")

@@ -8,6 +8,7 @@ Imported as edge_runtime.converters.edge_rows.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -46,10 +47,13 @@ def edge_values(column: ColumnSpec, probes: NDArray[np.float64] | None) -> list[
         return [None, "", "an unknown category", "ÄÖ☃", " ", *known]
     if column.dtype == "bool":
         return [None, True, False]
-    near = [] if probes is None else _near(probes)
+    # The neighbours are those on the app's own lattice.
+    near = [] if probes is None else _near(probes.astype(np.float32) if column.dtype == "float32" else probes)
     if column.dtype in INTEGER_RANGE:
-        low, high = INTEGER_RANGE[column.dtype]
-        whole = {0, 1, -1, 17, 2**24 + 1, 2**31, 2**53, -(2**53), *(int(v) for v in near if abs(v) < 2**53)}
+        # Beyond the bounds an integer may be refused for the tensor's sake alone, though its source would answer.
+        low, high = column.low or 0.0, column.high or 0.0
+        beside = {side(v) for v in near if abs(v) < 2**53 for side in (math.floor, math.ceil)}
+        whole = {0, 1, -1, 17, 2**24 + 1, 2**31, 2**53, -(2**53), *beside}
         return [None, *sorted(v for v in whole if low <= v <= high)]
     bounds = [(column.low, -1.0), (column.high, 1.0)]
     values = [*PLAIN, *near, *(edge for edge, _ in bounds if edge is not None)]

@@ -41,23 +41,26 @@ class Tree:
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """The conditions of all inner nodes, tree after tree: feature value <= ``threshold``, or in ``sets`` (by position),
-    goes left. For features in ``zero_missing`` a value within LightGBM's zero is a missing one."""
+    goes left. For features in ``zero_missing`` a value within LightGBM's zero is a missing one; sets of features in
+    ``truncated`` hold a value without its fraction."""
 
     feature: NDArray[np.int64]
     threshold: Floats
     missing_left: NDArray[np.bool_]
     sets: dict[int, Floats]
     zero_missing: frozenset[int] = frozenset()
+    truncated: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
     """``base`` [targets] is added to the sum of the trees' leaves; ``zero_missing`` are features whose zero is a
-    missing value (LightGBM's zero_as_missing)."""
+    missing value (LightGBM's zero_as_missing), ``truncated`` those whose sets disregard a fraction (its categories)."""
 
     trees: tuple[Tree, ...]
     base: Floats
     zero_missing: frozenset[int] = frozenset()
+    truncated: frozenset[int] = frozenset()
 
     @property
     def targets(self) -> int:
@@ -84,4 +87,5 @@ class Ensemble:
             np.concatenate([tree.missing_left[tree.inner] for tree in self.trees]),
             sets,
             self.zero_missing,
+            self.truncated,
         )

@@ -14,7 +14,7 @@ Imported as edge_runtime.converters.features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,7 +70,8 @@ class FiniteColumn:
 class Splits:
     """Conditions on the graph's inputs, one per split: true where value <= ``threshold``, where they are ``equal``, or
     where the value is one of ``members`` (by split). ``swap`` exchanges the children, ``missing`` says whether a
-    missing value takes the true side (after the exchange); ``finite`` marks splits on a category."""
+    missing value takes the true side (after the exchange); ``finite`` marks splits on a category, ``cut`` those on a
+    number without its fraction (an infinite one is missing then)."""
 
     column: NDArray[np.int64]
     equal: NDArray[np.bool_]
@@ -79,6 +80,7 @@ class Splits:
     swap: NDArray[np.bool_]
     missing: NDArray[np.bool_]
     finite: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
     constant: NDArray[np.int8] = field(repr=False)  # 1 = always the left child, 0 = always the right one, -1 = neither
 
 
@@ -92,17 +94,18 @@ def pull_back(
     bounds: dict[int, tuple[float, float]],
     nullable: Sequence[bool],
     conditions: Conditions,
+    whole: Collection[int] = (),
 ) -> Splits:
     """Turn conditions on features, counted through the blocks, into conditions on the columns.
 
-    ``bounds`` are the numbers that the source answers, per column. Raises NotPulledBackError where a condition on a
-    feature is no single condition on a column.
+    ``bounds`` are the numbers that the source answers, per column; ``whole`` columns hold integers only. Raises
+    NotPulledBackError where a condition on a feature is no single condition on a column.
     """
     feature = conditions.feature
     n = len(feature)
     splits = Splits(
         np.zeros(n, np.int64), np.zeros(n, bool), {}, np.zeros(n), np.zeros(n, bool), np.zeros(n, bool),
-        np.zeros(n, bool), np.full(n, -1, np.int8),
+        np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int8),
     )  # fmt: skip
     start = 0
     for block in blocks:
@@ -114,7 +117,12 @@ def pull_back(
         splits.finite[chosen] = is_finite
         numbers, sets = chosen[~is_finite], chosen[is_finite]
         if len(numbers):
-            _check_numbers(block, numbers, feature[numbers] - start, conditions)
+            in_set = np.isin(numbers, list(conditions.sets))
+            _check_numbers(block, numbers, feature[numbers] - start, conditions, whole)
+            for i in numbers[in_set].tolist():
+                _pull_number_set(i, conditions, whole, splits)
+            numbers = numbers[~in_set]
+        if len(numbers):
             _pull_numbers(block, numbers, feature[numbers] - start, conditions, bounds, nullable, splits)
         if len(sets):
             _pull_sets(block, sets, feature[sets] - start, conditions, finite, splits)
@@ -122,13 +130,30 @@ def pull_back(
     return splits
 
 
-def _check_numbers(block: Block, index: NDArray[np.int64], local: NDArray[np.int64], conditions: Conditions) -> None:
+def _check_numbers(
+    block: Block, index: NDArray[np.int64], local: NDArray[np.int64], conditions: Conditions, whole: Collection[int]
+) -> None:
     """Sets and zeros are told on the number itself only."""
-    if any(i in conditions.sets for i in index.tolist()):
-        raise NotPulledBackError("a number is split by a set of values")
     for i, j in zip(index.tolist(), local.tolist(), strict=True):
-        if int(conditions.feature[i]) in conditions.zero_missing and block.features[j].steps:
+        feature, steps = int(conditions.feature[i]), block.features[j].steps
+        if feature in conditions.zero_missing and steps:
             raise NotPulledBackError("zero stands for missing behind arithmetic")
+        if i in conditions.sets and feature not in conditions.truncated and block.features[j].column not in whole:
+            raise NotPulledBackError("a number that may have a fraction is split by a set of values")
+        if i in conditions.sets and steps:
+            raise NotPulledBackError("a number is split by a set of values behind arithmetic")
+
+
+def _pull_number_set(i: int, conditions: Conditions, whole: Collection[int], splits: Splits) -> None:
+    """A set of numbers, whatever their fraction, as it stands: it looks at the column itself."""
+    members = conditions.sets[i]
+    splits.cut[i] = int(splits.column[i]) not in whole
+    splits.missing[i] = conditions.missing_left[i]
+    if len(members) > 1:
+        splits.members[i] = members
+    else:
+        splits.equal[i] = True
+        splits.threshold[i] = members[0] if len(members) else -np.inf  # none: no number without a fraction is infinite
 
 
 def _pull_numbers(
@@ -159,6 +184,8 @@ def _pull_numbers(
             probe[c] = filled
         return np.asarray(block.evaluate(probe, rows)[row, local], np.float64)
 
+    if np.isnan(values(low)).any() or np.isnan(values(high)).any():
+        raise NotPulledBackError("a transformer has no number for every number")
     found = last_true(lambda candidates: values(candidates) <= wanted, low, high)
     never, always = np.isnan(found), found == high
     # "x <= high" holds for every number; as infinity it also reads as such.
@@ -194,6 +221,8 @@ def _pull_sets(
             tables[column] = block.evaluate({column: known.inputs}, len(known.inputs))
         value = tables[column][:, feature]
         chosen = conditions.sets.get(position)
+        if int(conditions.feature[position]) in conditions.truncated:
+            value = np.trunc(value)
         left = np.isin(value, chosen) if chosen is not None else value <= conditions.threshold[position]
         missing = np.isnan(value)
         if int(conditions.feature[position]) in conditions.zero_missing:

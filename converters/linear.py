@@ -55,6 +55,8 @@ def _numbers(graph: Graph, x: str, features: list[Feature], width: int) -> str:
     if columns != list(range(width)):
         value = graph.node("Gather", [x, graph.constant(np.array(columns, np.int64))], axis=1)
     for position, (name, _) in enumerate(features[0].steps):
+        if name not in (*OPERATORS, "missing", "fill"):
+            raise NotPulledBackError("a transformer before the linear map has no operators of ours")
         constants = np.array([[feature.steps[position][1] for feature in features]])
         if name == "missing":
             value = graph.node("Cast", [graph.node("IsNaN", [value])], to=TensorProto.DOUBLE)

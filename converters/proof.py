@@ -24,13 +24,15 @@ from onnx import numpy_helper
 from .ensemble import Conditions, Ensemble, Tree
 from .features import ZERO, Block, FiniteColumn, Splits
 from .grid import is_exact, reach
+from .lattice import from_ordinal, to_ordinal
 from .region import EQUAL, LESS_OR_EQUAL, MEMBER, Condition, Region, can, narrow
 from .tree_node import ReadTree, read_trees
 from .trees import Lowered
 
-__all__ = ["ProofError", "prove_conditions", "prove_routing", "prove_sums"]
+__all__ = ["UNIT", "ProofError", "prove_conditions", "prove_routing", "prove_sums"]
 
 Floats = NDArray[np.float64]
+AROUND = 64  # floats on each side of a threshold that a rounded function is asked at
 UNIT: dict[Any, float] = {np.float64: 2.0**-53, np.float32: 2.0**-24}
 
 
@@ -61,17 +63,26 @@ def prove_conditions(
                 _settle_category(block, feature - start, finite[known.column], index, conditions, splits)
             else:
                 low, high = bounds[known.column]
-                points = _settling_points(splits.threshold[index], low, high, nullable[known.column])
+                smooth = any(name == "smooth" for name, _ in known.steps)
+                sets = [splits.members[i] + step for i in index.tolist() if i in splits.members for step in (-1, 0, 1)]
+                at = np.concatenate([splits.threshold[index], *sets])
+                points = _settling_points(at, low, high, nullable[known.column], smooth)
                 values = block.evaluate({known.column: points}, len(points))[:, feature - start]
                 _settle(index, points, values, conditions, splits)
         start = stop
     return len(conditions.feature)
 
 
-def _settling_points(thresholds: Floats, low: float, high: float, nullable: bool) -> Floats:
-    """The thresholds and the next floats, the ends of the range, both zeros, missing where that is answered."""
-    with np.errstate(over="ignore"):
-        near = np.concatenate([thresholds, np.nextafter(thresholds, np.inf), [low, high, 0.0, -0.0, ZERO, -ZERO]])
+def _settling_points(thresholds: Floats, low: float, high: float, nullable: bool, smooth: bool) -> Floats:
+    """The thresholds and the next floats, the ends of the range, both zeros, missing where that is answered.
+
+    A ``smooth`` function (logarithm, power) is computed by a library, which may round two neighbours out of order: so
+    many floats around each threshold are asked as well.
+    """
+    inside = thresholds[np.isfinite(thresholds)]
+    steps = np.arange(-AROUND, AROUND + 1) if smooth else np.array([0, 1])
+    around = from_ordinal((to_ordinal(inside)[:, None] + steps).ravel())
+    near = np.concatenate([around, [low, high, 0.0, -0.0, ZERO, -ZERO]])
     near = np.unique(near[(near >= low) & (near <= high)])
     special = [-0.0] if low <= 0.0 <= high else []
     return np.concatenate([near, special, [np.nan] if nullable else []])
@@ -97,8 +108,13 @@ def _settle(index: NDArray[np.int64], points: Floats, values: Floats, conditions
     zero_missing = int(conditions.feature[index[0]]) in conditions.zero_missing
     if zero_missing:
         missing |= np.abs(values) <= ZERO
-    number = ~np.isnan(points)
     asked = points
+    if int(conditions.feature[index[0]]) in conditions.truncated:
+        values = np.trunc(values)
+        if not splits.finite[index[0]]:  # the graph cuts a fraction off before any condition, or there never is one
+            with np.errstate(invalid="ignore"):
+                asked = points - np.fmod(points, 1.0)
+    number = ~np.isnan(asked)
     if zero_missing and not splits.finite[index[0]]:  # the graph turns these into missing before any condition
         number &= ~(np.abs(points) <= ZERO)
     for i in index.tolist():
@@ -131,7 +147,7 @@ def prove_routing(ensemble: Ensemble, splits: Splits, lowered: Lowered, space: R
         raise ProofError(f"the operator's arrays do not fit: {error}") from error
     if len(trees) != len(lowered.placed):
         raise ProofError(f"the graph has {len(trees)} trees instead of {len(lowered.placed)}")
-    table = _tail(model, nodes[0], ensemble)
+    table = _tail(model, nodes[0], ensemble, splits)
     starts = np.cumsum([0, *(int(tree.inner.sum()) for tree in ensemble.trees)]).tolist()
     pending_base = dict.fromkeys(range(ensemble.targets), True)
     covered: set[int] = set()
@@ -216,10 +232,11 @@ def _condition(splits: Splits, i: int, left: int, right: int) -> tuple[Condition
     return (condition, right, left) if splits.swap[i] else (condition, left, right)
 
 
-def _tail(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble) -> Floats | None:
+def _tail(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble, splits: Splits) -> Floats | None:
     """The table of leaf vectors, if the graph has one; and a check that nothing else is done to the sum."""
     operators = [other.op_type for other in model.graph.node]
     before = ["Cast"] if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT else []
+    before += ["Mod", "Sub", "Where"] if splits.cut.any() else []
     before += ["Abs", "LessOrEqual", "Where"] if ensemble.zero_missing else []
     after = operators[operators.index("TreeEnsemble") + 1 :]
     if operators[: operators.index("TreeEnsemble")] != before:

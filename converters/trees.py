@@ -23,7 +23,7 @@ from .placing import Placed, fold, place
 from .region import Condition, Region
 from .tree_node import tree_node
 
-__all__ = ["Lowered", "leaf_numbers", "lower", "sum_of"]
+__all__ = ["Lowered", "cut_columns", "leaf_numbers", "lower", "sum_of"]
 
 Floats = NDArray[np.float64]
 
@@ -104,10 +104,15 @@ def sum_of(tree: Placed, leaves: Sequence[Floats]) -> Floats:
 
 
 def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> str:
-    """The columns as float64, zero turned into missing where the source takes it for that."""
+    """The columns as float64, as the source looks at them: some without their fraction, some with zero as missing."""
     x = graph.input("x", dtype, [None, width])
     if dtype != "float64":
         x = graph.node("Cast", [x], to=TensorProto.DOUBLE)
+    cut = cut_columns(splits)
+    if cut:
+        mask = np.isin(np.arange(width), cut)[None, :]
+        fraction = graph.node("Mod", [x, graph.constant(np.array(1.0))], fmod=1)
+        x = graph.node("Where", [graph.constant(mask), graph.node("Sub", [x, fraction]), x])
     if not ensemble.zero_missing:
         return x
     zero = np.full((1, width), -1.0)  # nothing is that near to zero
@@ -115,6 +120,15 @@ def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: 
         zero[0, column] = ZERO
     near = graph.node("LessOrEqual", [graph.node("Abs", [x]), graph.constant(zero)])
     return graph.node("Where", [near, graph.constant(np.array(np.nan)), x])
+
+
+def cut_columns(splits: Splits) -> list[int]:
+    """Columns that sets disregard the fraction of. Raises NotPulledBackError where another condition looks at it."""
+    number = ~splits.finite
+    both = set(splits.column[splits.cut].tolist()) & set(splits.column[number & ~splits.cut].tolist())
+    if both:
+        raise NotPulledBackError("a column is a category for one feature and a number for another")
+    return sorted(set(splits.column[splits.cut].tolist()))
 
 
 def zero_columns(ensemble: Ensemble, splits: Splits) -> list[int]:

@@ -123,6 +123,8 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
 def _tensor(spec: dict[str, Any], read: Callable[[str], bytes]) -> NDArray[Any]:
     if spec["dtype"] not in TENSOR_DTYPES - {"str"}:
         raise ValueError(f"the dtype {spec['dtype']!r} is not one of a tensor of numbers")
+    if not all(type(size) is int and size >= 0 for size in spec["shape"]):
+        raise ValueError(f"{spec['shape']!r} is not a list of sizes")
     dtype = np.dtype(spec["dtype"])
     return np.frombuffer(read(spec["entry"]), dtype.newbyteorder("<")).reshape(spec["shape"]).astype(dtype)
 
@@ -135,7 +137,7 @@ def differences(found: Any, wanted: Any) -> NDArray[np.float64]:
     except ValueError:  # lists of unequal lengths
         return np.full((1,), math.inf)
     if a.shape != b.shape:
-        return np.full(b.shape or (1,), math.inf)
+        return np.full(b.shape if b.size else (1,), math.inf)
     if a.dtype.kind not in "fiu" or b.dtype.kind not in "fiu":
         return np.where(a == b, 0.0, math.inf)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -161,7 +163,10 @@ def report(
             gap = float(gaps.max(initial=0.0))
             largest[name] = max(largest.get(name, 0.0), gap)
             if gap > tolerance.get(name, 0.0):
-                problems.append(f"{what}: {name} is {_shown(found[name], gaps)}, recorded {_shown(wanted[name], gaps)}")
+                here, there = found[name], wanted[name]
+                if isinstance(here, np.ndarray) and isinstance(there, np.ndarray) and here.shape == there.shape:
+                    here, there = (array.ravel().tolist()[gaps.argmax()] for array in (here, there))
+                problems.append(f"{what}: {name} is {_shown(here)}, recorded {_shown(there)}")
     return VerificationReport(rows, largest, dict(tolerance), tuple(problems))
 
 
@@ -169,11 +174,8 @@ def _json(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
-def _shown(value: Any, gaps: NDArray[np.float64]) -> str:
-    """``value`` on one line; of an array that one which is farthest off."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist() if value.shape != gaps.shape or not gaps.ndim else value.ravel().tolist()[gaps.argmax()]
-    text = repr(value)
+def _shown(value: Any) -> str:
+    text = repr(value.tolist() if isinstance(value, np.ndarray) else value)
     return text if len(text) <= 200 else text[:200] + "…"
 
 

@@ -91,7 +91,8 @@ def _converted(given: NDArray[Any], wanted: np.dtype[Any]) -> tuple[NDArray[Any]
 
 def _within(floats: NDArray[Any], dtype: np.dtype[Any]) -> Any:
     low, high = INTEGER_RANGE[dtype.name]
-    return (floats >= float(low)) & (floats < float(high + 1))
+    wide = floats.astype(np.float64)  # a narrower dtype may not hold the bounds
+    return (wide >= float(low)) & (wide < float(high + 1))
 
 
 def _texts(value: Any, spec: TensorSpec) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What tests of several folders share: one small bundle made by hand, one made of a trained model, and the command.
+"""What tests of several folders share: bundles made by hand, one made of a trained model, and the command.
 
 Belongs here: fixtures that more than one folder uses. What needs scikit-learn is imported in the fixture that needs it.
 """
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.ending import Ending
+from edge_runtime.golden import Sample, encode
 from edge_runtime.manifest import Certificate, Manifest, Variant
 from edge_runtime.schema import ColumnSpec, Schema, TensorSpec
 
@@ -78,6 +79,62 @@ def small_bundle(tmp_path: Path, small_manifest: Manifest, small_contents: dict[
     path = tmp_path / "small.edge"
     Bundle.write(path, small_manifest, small_contents)
     return path
+
+
+GraphOf = Callable[..., bytes]
+WriteBundle = Callable[..., Path]
+NAMES_OF_TYPES = {"float32": "FLOAT", "float64": "DOUBLE", "str": "STRING"}
+
+
+@pytest.fixture(scope="session")
+def graph_of() -> GraphOf:
+    """graph_of(nodes, inputs, outputs, {name: array}) -> its bytes; a tensor is (name, dtype, shape)."""
+
+    def value(name: str, dtype: str, shape: Sequence[int | str | None]) -> onnx.ValueInfoProto:
+        kind = onnx.TensorProto.DataType.Value(NAMES_OF_TYPES.get(dtype, dtype.upper()))
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    def make(
+        nodes: Sequence[onnx.NodeProto],
+        inputs: Sequence[tuple[str, str, Sequence[int | str | None]]],
+        outputs: Sequence[tuple[str, str, Sequence[int | str | None]]],
+        weights: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        held = [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()]
+        graph = helper.make_graph(nodes, "g", [value(*t) for t in inputs], [value(*t) for t in outputs], held)
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+        return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+    return make
+
+
+@pytest.fixture
+def write_bundle(tmp_path: Path) -> WriteBundle:
+    """write_bundle(graph, schema, ending, samples, tolerance) -> the path of a bundle that holds them."""
+
+    def write(
+        graph: bytes,
+        schema: Schema,
+        ending: Ending | None = None,
+        samples: Sequence[Sample] = (),
+        tolerance: Mapping[str, float] | None = None,
+        *,
+        small: bool = True,
+        file: str = "made.edge",
+        **more: bytes,
+    ) -> Path:
+        """``more`` are entries that replace those made here: golden=…"""
+        made = encode(samples, schema)
+        made["golden.json"] = more.get("golden", made["golden.json"])
+        manifest = Manifest(
+            "made", "1.0", "2026-01-02T03:04:05Z", schema, ending or Ending("graph"),
+            (Variant("exact", "graph.onnx", "float64", 4096, small),),
+            Certificate(0, 0, {}, dict(tolerance or {}), ()), {"source": "tests/conftest.py"}, "golden.json", (),
+        )  # fmt: skip
+        Bundle.write(tmp_path / file, manifest, {"graph.onnx": graph, **made})
+        return tmp_path / file
+
+    return write
 
 
 @dataclass(frozen=True)

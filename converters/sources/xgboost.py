@@ -4,6 +4,9 @@ A value goes left where it is less than the threshold, compared as float32: that
 before the threshold. A category goes right where it is in the split's list. XGBoost adds float32 leaves in float32, one
 tree after the other; the graph adds them exactly.
 
+A file is read by XGBoost in a process of its own, since a malformed one can lead it beyond its buffers. What comes back
+is XGBoost's own writing of what it read, as JSON; that is checked before XGBoost reads it in this process.
+
 Belongs here: reading trees, base scores, links and files. Not here: lowering (sklearn/tabular.py).
 Imported as edge_runtime.converters.sources.xgboost.
 """
@@ -13,7 +16,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,6 +62,29 @@ LINKS = {
         "identity",
     ),
 }  # fmt: skip
+# The dtypes of arrays by their number in XGBoost's format, include/xgboost/json.h.
+NUMBERS = dict(enumerate(("f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"), start=7))
+MOST_FEATURES = 2**24
+READING_SECONDS = 300
+# Its address space is bounded, as a number in the file decides how much XGBoost asks for.
+CHILD = """\
+import os, sys
+out, sys.stdout = sys.stdout.buffer, sys.stderr
+try:
+    import resource
+    most = 4 * 2**30 + 64 * os.path.getsize(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except ImportError:
+    pass
+import xgboost
+try:
+    booster = xgboost.Booster({"nthread": 1}, model_file=sys.argv[1])
+    booster.predict(xgboost.DMatrix([[0.0]], nthread=1), validate_features=False)
+except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:
+    sys.exit(str(error).partition("\\n")[0])
+out.write(booster.save_raw("json"))
+"""
 Answer = Callable[[Any, Any], dict[str, NDArray[Any]]]
 
 
@@ -66,7 +96,7 @@ def read(model: Any, request: Request) -> Source:
     """Raises UnsupportedModelError for what is not lowered: nothing else would convert it."""
     if isinstance(model, xgboost.Booster):
         model = _Native(model)
-        made: Head | None = _head(model.booster, model.trees(), None, None)
+        made: Head | None = _head(model.trees(), None, None)
     else:
         made = head(estimator_of(model))
     assert made is not None
@@ -87,34 +117,74 @@ def head(estimator: Any) -> Head | None:
         raise UnsupportedModelError(
             f"missing={estimator.missing!r} stands for a missing value", advice="train on NaN for missing values"
         )
-    try:
-        rounds = int(estimator.best_iteration) + 1  # the estimator stops there, a Booster does not
-    except AttributeError:
-        rounds = None
     classes = estimator.n_classes_ if isinstance(estimator, xgboost.XGBClassifier) else 0
     booster = estimator.get_booster()
-    return _head(booster, json.loads(booster.save_raw("json")), rounds, classes)
+    best = booster.attr("best_iteration")  # the estimator stops there, a Booster does not
+    if best is not None and not best.isdecimal():
+        raise UnsupportedModelError(f"the best iteration is {best!r}", advice="train it anew")
+    return _head(json.loads(booster.save_raw("json")), None if best is None else int(best) + 1, classes)
 
 
 def open(path: str) -> Any:
-    """The Booster in a file, or the estimator where one wrote it. Raises UnsupportedModelError for another file."""
+    """The Booster in a file, or the estimator where one wrote it. Raises UnsupportedModelError for another file, and for
+    a model that XGBoost would not answer with."""
     try:
-        booster = xgboost.Booster(model_file=path)
-        kind = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")
-        if kind not in WRITTEN_BY:
-            return booster
-        estimator = WRITTEN_BY[kind]()
-        estimator.load_model(path)
-    except (xgboost.core.XGBoostError, ValueError, TypeError, KeyError) as error:
-        raise UnsupportedModelError(
-            f"{path}: not a model of XGBoost ({_reason(error)})", advice="pass a file that save_model wrote"
-        ) from error
-    return estimator
+        child = subprocess.run(
+            [sys.executable, "-P", "-c", CHILD, path], capture_output=True, timeout=READING_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise _not_read(path, f"XGBoost does not come to an end within {READING_SECONDS} s") from None
+    if child.returncode:
+        raise _not_read(path, _failure(child))
+    model = json.loads(child.stdout)
+    try:
+        _check(model)
+    except UnsupportedModelError as error:
+        raise _not_read(path, error.what) from error
+    made = _writer(model)
+    made.load_model(bytearray(child.stdout))
+    return made
 
 
-def _reason(error: Exception) -> str:
-    """The first line of XGBoost's message, without the time and the place in its source."""
-    return re.sub(r"^\[[\d:]+\] \S+: ", "", str(error).partition("\n")[0])
+def _writer(model: dict[str, Any]) -> Any:
+    """An empty estimator of the kind that wrote ``model``, or a Booster."""
+    try:
+        return WRITTEN_BY[json.loads(model["learner"]["attributes"]["scikit_learn"])["_estimator_type"]]()
+    except (KeyError, TypeError, ValueError):  # no estimator wrote it
+        return xgboost.Booster()
+
+
+def _failure(child: subprocess.CompletedProcess[bytes]) -> str:
+    """Why the child ended: the last line that it said, without the place in its source, or the signal that stopped it."""
+    if child.returncode < 0:
+        return f"XGBoost crashes on it, {signal.Signals(-child.returncode).name}"
+    said = child.stderr.decode(errors="replace").strip().splitlines()
+    return re.sub(r"^(\[[\d:]+\] \S+: )", "", said[-1])[:200] if said else f"status {child.returncode}"
+
+
+def _not_read(path: str, reason: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{path}: not a model of XGBoost ({reason})", advice="pass a file that save_model wrote"
+    )
+
+
+def _check(model: dict[str, Any]) -> None:
+    """Raise UnsupportedModelError where a number in ``model`` would lead XGBoost beyond its buffers."""
+    learner = model["learner"]
+    size = {name: int(value) for name, value in learner["learner_model_param"].items() if name != "base_score"}
+    if not 0 < size["num_feature"] <= MOST_FEATURES:
+        raise UnsupportedModelError(f"it has {size['num_feature']:,} features", advice="train on fewer")
+    part = learner["gradient_booster"]
+    inner = part.get("gbtree", part).get("model", {})
+    targets = max(size["num_class"], size["num_target"], 1)
+    for tree, target in zip(inner.get("trees", []), inner.get("tree_info", []), strict=True):
+        left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
+        features = np.array(tree["split_indices"])[left >= 0]
+        categories = np.array(tree["categories"])
+        fits = 0 <= target < targets and ((features >= 0) & (features < size["num_feature"])).all()
+        if not fits or not ((categories >= 0) & (categories < 2**24)).all():
+            raise UnsupportedModelError(f"tree {tree['id']} asks for what there is not", advice="save the model anew")
+        _reached(left, right)
 
 
 class _Native:
@@ -158,23 +228,27 @@ class _Native:
         return self.booster.feature_types if isinstance(rows, np.ndarray) else None
 
 
-def _head(booster: xgboost.Booster, model: dict[str, Any], rounds: int | None, classes: int | None) -> Head:
+def _head(model: dict[str, Any], rounds: int | None, classes: int | None) -> Head:
     """``rounds`` are those that count (None = all); ``classes`` is 0 for a regressor, None where the objective says."""
     part = model["learner"]["gradient_booster"]
     if part["name"] not in ("gbtree", "dart"):
         raise UnsupportedModelError(f"the booster is {part['name']}, no trees", advice="train with gbtree or dart")
     inner = part["gbtree"]["model"] if part["name"] == "dart" else part["model"]
-    count = len(inner["trees"]) if rounds is None else inner["iteration_indptr"][rounds]
+    starts = inner["iteration_indptr"]
+    if rounds is not None and not 0 < rounds < len(starts):
+        raise UnsupportedModelError(f"the best iteration, {rounds - 1}, is none of the model's", advice="train it anew")
+    count = starts[-1 if rounds is None else rounds]
     weights = np.array(part.get("weight_drop", [1.0] * count), np.float32)
     targets = inner["tree_info"]
     if count == 0:
         raise UnsupportedModelError("the model has no trees", advice="train it for one round at least")
     trees = tuple(_tree(inner["trees"][i], int(targets[i]), weights[i]) for i in range(count))
+    categories = _categories(inner)
     base = _base(model, part, inner)
     ending, answer = _ending(model["learner"]["objective"]["name"], classes, len(base))
     return Head(
-        Ensemble(trees, base), ending, np.float32, answer, sums=np.float32, categories=_categories(booster),
-        closed=True, libraries=LIBRARIES,
+        Ensemble(trees, base), ending, np.float32, answer, sums=np.float32, categories=categories, closed=True,
+        libraries=LIBRARIES,
     )  # fmt: skip
 
 
@@ -191,9 +265,10 @@ def _ending(objective: str, classes: int | None, targets: int) -> tuple[Ending, 
     if objective in LINKS and not classes and (LINKS[objective] == "identity" or targets == 1):
         return Ending(LINKS[objective]), regress
     kind = "a Booster" if classes is None else f"a classifier of {classes} classes" if classes else "a regressor"
+    known = [*TWO_CLASSES[:1], *CLASSES, *(() if classes else LINKS)]
     raise UnsupportedModelError(
         f"the objective {objective} with {targets} raw sums in {kind} is not read",
-        advice=f"train with one of {', '.join([TWO_CLASSES[0], *CLASSES, *LINKS])}",
+        advice=f"train with one of {', '.join(known)}",
     )
 
 
@@ -209,19 +284,27 @@ def _base(model: dict[str, Any], part: dict[str, Any], inner: dict[str, Any]) ->
     for tree in trees:
         for name in {"split_conditions", "base_weights", "leaf_weights"} & set(tree):
             tree[name] = [0.0] * len(tree[name])
-    width = int(model["learner"]["learner_model_param"]["num_feature"])
     bare = xgboost.Booster({"nthread": 1}, model_file=bytearray(json.dumps(model).encode()))
-    row = xgboost.DMatrix(np.zeros((1, width)), nthread=1)
+    row = xgboost.DMatrix(np.zeros((1, 1)), nthread=1)
     margin = bare.predict(row, output_margin=True, validate_features=False)
     return np.asarray(margin, np.float64).ravel()
 
 
-def _categories(booster: xgboost.Booster) -> dict[int, list[Any]]:
-    """The categories that training saw, by feature. A model that was trained on codes has none."""
-    known = booster.get_categories(export_to_arrow=True)
-    if known.empty():
-        return {}
-    return {i: values.to_pylist() for i, (_, values) in enumerate(known.to_arrow()) if values is not None}
+def _categories(inner: dict[str, Any]) -> dict[int, NDArray[Any]]:
+    """The categories that training saw, by feature; none of a model that was trained on codes.
+
+    Up to 3.3, XGBoost cuts other text than ASCII in the wrong places: what it kept tells nothing, and the frame's own
+    categories have to do.
+    """
+    made: dict[int, NDArray[Any]] = {}
+    for i, known in enumerate(inner.get("cats", {}).get("enc", [])):
+        values = known["values"]
+        if "offsets" not in known:
+            made[i] = np.array(values, NUMBERS[known["type"]])
+        elif len(known["offsets"]) > 1 and all(0 <= value < 128 for value in values):
+            text = bytes(values).decode("ascii")
+            made[i] = np.array([text[start:end] for start, end in pairwise(known["offsets"])], object)
+    return made
 
 
 def _tree(tree: dict[str, Any], target: int, weight: np.float32) -> Tree:
@@ -236,7 +319,7 @@ def _tree(tree: dict[str, Any], target: int, weight: np.float32) -> Tree:
     with np.errstate(over="ignore"):
         threshold = np.nextafter(condition, np.float32(-np.inf)).astype(np.float64)
     threshold[condition == -np.inf] = np.nan  # nothing is less
-    sets = _sets(tree)
+    sets = {node: values for node, values in _sets(tree).items() if left[node] >= 0}
     for node in sets:  # those in the list go right; here they go left
         left[node], right[node] = right[node], left[node]
         missing_left[node] = not missing_left[node]
@@ -244,6 +327,8 @@ def _tree(tree: dict[str, Any], target: int, weight: np.float32) -> Tree:
     place = np.full(len(left), -1)
     place[kept] = np.arange(len(kept))
     inner = left[kept] >= 0
+    if not np.isfinite(value[kept][~inner]).all():
+        raise UnsupportedModelError("a leaf is no finite number", advice="train with regularisation")
     return Tree(
         feature[kept], threshold[kept], np.where(inner, place[left[kept]], -1), np.where(inner, place[right[kept]], -1),
         missing_left[kept], value[kept].astype(np.float64), target,

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from flights import arrived, train
+from flights import planned, train
 from rich.console import Console
 
 import edge_runtime as er
@@ -27,7 +27,7 @@ def main() -> None:
     bundle = FOLDER / "late.edge"
 
     step(1, "Train: impute, scale, one-hot, gradient boosting, on real flights")
-    rows, late = arrived()
+    rows, late = planned()
     model = train(rows, late)
     console.print(f"{len(rows):,} flights, {rows.shape[1]} columns, {int(rows.isna().sum().sum()):,} missing values")
 

@@ -17,9 +17,10 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from ...features import NotPulledBackError
-from ...source import Request, Source
+from ...source import Request, Source, read_source
 from . import linear, other, trees
-from .pipeline import estimator_of, split
+from .asking import arriving
+from .pipeline import estimator_of, split, with_final
 from .preprocessing import NotColumnwiseError
 from .tabular import read_tabular
 
@@ -33,7 +34,8 @@ def accepts(model: Any) -> bool:
 
 
 def boosters(estimator: Any) -> list[Any]:
-    """The reader of another library whose estimator ends a pipeline; it offers `head(estimator)` as ours do."""
+    """The reader of another library whose estimator ends a pipeline; it offers `head(estimator)` as ours do, and may
+    return a function that makes the head of the rows that reach the estimator."""
     package = type(estimator).__module__.partition(".")[0]
     if package == "sklearn":
         return []
@@ -44,9 +46,15 @@ def read(model: Any, request: Request) -> Source:
     """Raises UnsupportedModelError for what is not fitted, and for parts that are somebody's own code."""
     estimator = estimator_of(model)
     transformer, final = split(model)
+    if transformer is None and not accepts(final):  # another library's, alone in a pipeline
+        return read_source(final, request)
     for heads in (trees, linear, *boosters(final)):
         head = heads.head(final)
         if head is not None:
+            if callable(head):
+                head = head(arriving(model, transformer, request))
+            if head.stands_in is not None:
+                model = with_final(model, head.stands_in)
             if head.prepares is not None:
                 steps = [*(transformer.steps if transformer is not None else []), ("own", head.prepares)]
                 transformer = Pipeline(steps)

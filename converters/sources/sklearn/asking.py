@@ -21,14 +21,15 @@ from edge_runtime.schema import INTEGER_RANGE, ColumnSpec
 from ...data import app_dtype, columns_missing
 from ...ensemble import Ensemble
 from ...features import Block, FiniteColumn, Splits
+from ...head import Head
 from ...lattice import last_true
 from ...region import Cell, Region
 from ...source import Request
-from ...trees import zero_columns
+from ...trees import cut_columns, zero_columns
 from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, used_columns
 
-__all__ = ["UNKNOWN_TEXT", "Asked", "Domain", "ask_domain", "decided"]
+__all__ = ["UNKNOWN_TEXT", "Asked", "Domain", "arriving", "ask_domain", "decided"]
 
 MAX = float(np.finfo(np.float64).max)
 UNKNOWN_TEXT = "\x00 a text that no one trained on"
@@ -47,7 +48,7 @@ class Domain:
 
     def space(self, dtypes: list[str], ensemble: Ensemble, splits: Splits) -> Region:
         """What the trees may be asked: per column the numbers, or codes, and whether missing ones come."""
-        zero = zero_columns(ensemble, splits) if ensemble.zero_missing else []
+        to_missing = [*cut_columns(splits), *(zero_columns(ensemble, splits) if ensemble.zero_missing else [])]
         made: Region = {}
         for i, dtype in enumerate(dtypes):
             low, high = (
@@ -56,7 +57,7 @@ class Domain:
             only = None
             if dtype != "str" and not self.open.get(i, True):
                 only = frozenset(float(value) for value in self.categories[i])
-            made[i] = Cell(low, high, self.nullable[i] or i in zero, only)
+            made[i] = Cell(low, high, self.nullable[i] or i in to_missing, only)
         return made
 
     def column(self, i: int, name: str, dtype: str) -> ColumnSpec:
@@ -106,7 +107,9 @@ class Asked:
     def answers(self, column: int, value: Any) -> bool:
         """Whether the source answers a row of typical values with ``value`` in this column."""
         try:
-            kind = object if isinstance(value, str) or value is None else None
+            kind: Any = object if isinstance(value, str) or value is None else None
+            if self.dtypes[column] in INTEGER_RANGE and value is not None and value == value:
+                kind = self.dtypes[column]  # as the app has it: some take no float for a whole number
             self.call(self.rows.build(self.used, {self.used[column]: np.array([value], kind)}, 1))
         except (ValueError, TypeError):
             return False
@@ -142,6 +145,13 @@ def frame_of(model: Any, request: Request) -> pd.DataFrame:
     return frame
 
 
+def arriving(model: Any, transformer: Any, request: Request) -> Any:
+    """The data as it reaches the estimator behind ``transformer`` (None = nothing)."""
+    frame = frame_of(model, request)
+    rows = frame.to_numpy() if names_of(model) is None else frame
+    return rows if transformer is None else transformer.transform(rows)
+
+
 def column_dtype(frame: pd.DataFrame, c: int, input_dtype: str, transformer: Any) -> str:
     dtype = app_dtype(frame.iloc[:, c], str(frame.columns[c]))
     if dtype not in ("float32", "float64"):
@@ -152,16 +162,15 @@ def column_dtype(frame: pd.DataFrame, c: int, input_dtype: str, transformer: Any
     return "float64" if transformer is None else dtype
 
 
-def as_trained(frame: pd.DataFrame, categories: dict[int, list[Any]]) -> pd.DataFrame:
+def as_trained(frame: pd.DataFrame, categories: dict[int, NDArray[Any]]) -> pd.DataFrame:
     """Columns as the categories that training had, whatever those of ``frame`` are: files hold text."""
     frame = frame.copy(deep=False)
     for i, known in categories.items():
         values = frame.iloc[:, i]
-        given = values.dtype.categories.dtype if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype
         made = pd.Categorical(values, categories=pd.Index(known))
         if not made.notna().any() and values.notna().any():
             raise UnsupportedModelError(
-                f"column {frame.columns[i]!r} ({given}) has none of the categories {known[:3]!r}…",
+                f"column {frame.columns[i]!r} has none of the categories of training ({known[:3].tolist()}…)",
                 advice="pass the columns that the source was trained on",
             )
         frame.isetitem(i, made)
@@ -248,12 +257,22 @@ def _last_finite(asked: Asked, blocks: list[Block], widest: dict[int, float], si
         for i, value in zip(own, last_true(holds, start, np.array([widest[i] for i in own])), strict=True):
             found[i] = sign * min(float(value), sign * found[i] if i in found else np.inf)
     for i in widest:
+        if i in found and asked.answers(i, float(np.nextafter(found[i], sign * np.inf))):
+            # A step before the model refuses, and reads wider floats than the model does.
+            found[i] = _last_answered(asked, i, found[i], sign * widest[i])
         if i not in found or not asked.answers(i, found[i]):
             raise UnsupportedModelError(
                 f"the source refuses large values of column {asked.names[i]!r} for a reason of its own",
                 advice="convert with data whose first row the source answers",
             )
     return found
+
+
+def _last_answered(asked: Asked, i: int, answered: float, refused: float) -> float:
+    """The number farthest from ``answered``, towards ``refused``, that the source still answers."""
+    sign = np.sign(refused - answered)
+    bounds = np.array([sign * answered]), np.array([sign * refused])
+    return float(sign * last_true(lambda tried: np.array([asked.answers(i, sign * float(tried[0]))]), *bounds)[0])
 
 
 def _finite(

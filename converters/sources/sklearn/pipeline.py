@@ -17,7 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from edge_runtime.errors import UnsupportedModelError
 
-__all__ = ["estimator_of", "names_of", "on_one_thread", "refuse_own_code", "split"]
+from .rules import INCREASING
+
+__all__ = ["estimator_of", "names_of", "on_one_thread", "refuse_own_code", "split", "with_final"]
 
 
 def split(model: Any) -> tuple[Any, Any]:
@@ -28,6 +30,16 @@ def split(model: Any) -> tuple[Any, Any]:
         model = model.steps[-1][1]
     steps = [(f"step{i}", step) for i, (_, step) in enumerate(steps) if step not in ("passthrough", None)]
     return (Pipeline(steps) if steps else None), model
+
+
+def with_final(model: Any, final: Any) -> Any:
+    """A copy of ``model`` whose final estimator is ``final``."""
+    if not isinstance(model, Pipeline):
+        return final
+    made = copy.copy(model)
+    name, last = model.steps[-1]
+    made.steps = [*model.steps[:-1], (name, with_final(last, final))]
+    return made
 
 
 def names_of(model: Any) -> list[str] | None:
@@ -54,7 +66,7 @@ def refuse_own_code(model: Any) -> None:
     could run it on the device."""
     for part in _parts(model):
         module = type(part).__module__
-        if isinstance(part, FunctionTransformer) and part.func is not None:
+        if isinstance(part, FunctionTransformer) and part.func is not None and part.func not in INCREASING:
             function = getattr(part.func, "__name__", repr(part.func))
             raise UnsupportedModelError(
                 f"FunctionTransformer calls {function}, which a graph cannot hold",

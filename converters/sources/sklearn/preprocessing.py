@@ -10,9 +10,7 @@ Imported as edge_runtime.converters.sources.sklearn.preprocessing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,28 +18,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_selection import SelectKBest, SelectPercentile, VarianceThreshold
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    MaxAbsScaler,
-    MinMaxScaler,
-    OneHotEncoder,
-    OrdinalEncoder,
-    RobustScaler,
-    StandardScaler,
-)
-from sklearn.utils import check_array
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils._indexing import _get_column_indices
 
+from edge_runtime.schema import INTEGER_RANGE
+
 from ...features import Block, Feature
+from .rules import RULES, NotColumnwiseError, is_missing
 
 __all__ = ["NotColumnwiseError", "Rows", "blocks_of", "used_columns"]
-
-
-class NotColumnwiseError(Exception):
-    """The preprocessing is not, or not known to be, a function of one column per feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +71,8 @@ class Rows:
             return pd.Series(text[:-1], dtype=kind)
         if self.dtypes[c] == "bool" and values.dtype.kind in "bO" and not any(map(is_missing, values.tolist())):
             return values.astype(bool)
+        if self.dtypes[c] in INTEGER_RANGE and all(type(value) is int for value in values.tolist()):
+            return values.astype(self.dtypes[c])
         if values.dtype.kind == "O":
             values = np.array([np.nan if is_missing(value) else value for value in values.tolist()], np.float64)
         if self.dtypes[c].startswith("float"):
@@ -95,10 +82,6 @@ class Rows:
             return values
         narrow = "float32" in self.dtypes and np.result_type(self.dtypes[c], np.float32) == np.float32
         return values.astype(np.float32 if narrow else np.float64)
-
-
-def is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value != value
 
 
 def used_columns(transformer: Any, frame: pd.DataFrame) -> list[int]:
@@ -147,7 +130,7 @@ def blocks_of(
                 made = rows.build(
                     chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n
                 )
-                result = codes_of(made) if part is None or part == "passthrough" else part.transform(made)
+                result = codes_of(made if part is None or part == "passthrough" else part.transform(made))
                 dense = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
                 return dense.astype(read_as).astype(np.float64)
 
@@ -193,103 +176,9 @@ def _walk(part: Any, features: list[Feature], categories: dict[int, list[Any]], 
             inside = None if frame is None else frame.iloc[:, places]
             made += _walk(inner, [features[i] for i in places], categories, inside)
         return made
-    for kind, rule in _RULES.items():
-        if type(part) is kind:
-            return rule(part, features, categories)
+    if isinstance(part, FeatureUnion):
+        return [feature for _, inner in part.transformer_list for feature in _walk(inner, features, categories, frame)]
+    rule = RULES.get(type(part))
+    if rule is not None:
+        return rule(part, features, categories)
     raise NotColumnwiseError(f"{type(part).__name__} is not known to work column by column")
-
-
-def _impute(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    statistics = part.statistics_
-    keep = [
-        i for i, value in enumerate(statistics)
-        if part.keep_empty_features or part.strategy == "constant" or not is_missing(value)
-    ]  # fmt: skip
-    if not is_missing(part.missing_values):
-        raise NotColumnwiseError("a SimpleImputer replaces a value that is not a missing one")
-    made = []
-    for i in keep:
-        feature = features[i]
-        if feature.finite and isinstance(statistics[i], str):
-            categories.setdefault(feature.column, [])
-            made.append(feature)
-        else:
-            made.append(replace(feature, steps=(*feature.steps, ("fill", float(statistics[i])))))
-    if part.add_indicator and part.indicator_ is not None:
-        for i in part.indicator_.features_:
-            made.append(replace(features[i], steps=(*features[i].steps, ("missing", 0.0))))
-    return made
-
-
-def _steps(*names: str) -> Callable[[Any, list[Feature], dict[int, list[Any]]], list[Feature]]:
-    """A rule for scalers: each name is "operation:attribute", skipped where the attribute is None."""
-
-    def rule(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-        made = []
-        for i, feature in enumerate(features):
-            steps = list(feature.steps)
-            for name in names:
-                operation, attribute = name.split(":")
-                values = getattr(part, attribute, None)
-                if values is not None and (attribute != "mean_" or part.with_mean):
-                    steps.append((operation, float(values[i])))
-            if isinstance(part, MinMaxScaler) and part.clip:
-                steps += [("max", float(part.feature_range[0])), ("min", float(part.feature_range[1]))]
-            made.append(replace(feature, steps=tuple(steps)))
-        return made
-
-    return rule
-
-
-def _one_hot(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    made = []
-    for i, feature in enumerate(features):
-        _note_categories(feature, part.categories_[i], categories)
-        width = len(part.categories_[i])
-        if part._infrequent_enabled and part._infrequent_indices[i] is not None:
-            width -= len(part._infrequent_indices[i]) - 1
-        if part.drop_idx_ is not None and part.drop_idx_[i] is not None:
-            width -= 1
-        made += [Feature(feature.column, True, encoded=True)] * width
-    return made
-
-
-def _ordinal(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    for i, feature in enumerate(features):
-        _note_categories(feature, part.categories_[i], categories)
-    return [Feature(feature.column, True, encoded=True) for feature in features]
-
-
-def _note_categories(feature: Feature, seen: Any, categories: dict[int, list[Any]]) -> None:
-    if feature.encoded:
-        return  # its categories are those of the first encoder
-    if any(operation != "fill" for operation, _ in feature.steps):
-        raise NotColumnwiseError("an encoder stands behind arithmetic")
-    known = categories.setdefault(feature.column, [])
-    known += [value for value in seen.tolist() if not is_missing(value) and value not in set(known)]
-
-
-def _identity(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    checks_only = isinstance(part.func, partial) and part.func.func is check_array  # HistGradientBoosting's own
-    if part.func is not None and not checks_only:
-        raise NotColumnwiseError("a FunctionTransformer calls a function")
-    return features
-
-
-def _select(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    return [feature for feature, kept in zip(features, part.get_support(), strict=True) if kept]
-
-
-_RULES: dict[type, Callable[[Any, list[Feature], dict[int, list[Any]]], list[Feature]]] = {
-    SimpleImputer: _impute,
-    StandardScaler: _steps("sub:mean_", "div:scale_"),
-    RobustScaler: _steps("sub:center_", "div:scale_"),
-    MinMaxScaler: _steps("mul:scale_", "add:min_"),
-    MaxAbsScaler: _steps("div:scale_"),
-    OneHotEncoder: _one_hot,
-    OrdinalEncoder: _ordinal,
-    FunctionTransformer: _identity,
-    VarianceThreshold: _select,
-    SelectKBest: _select,
-    SelectPercentile: _select,
-}

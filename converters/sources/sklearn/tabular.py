@@ -18,14 +18,14 @@ from threadpoolctl import threadpool_limits
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import ParityError, UnsupportedModelError
-from edge_runtime.schema import Schema, TensorSpec
+from edge_runtime.schema import INTEGER_RANGE, Schema, TensorSpec
 from edge_runtime.words import at_most
 
 from ... import linear, trees
 from ...ensemble import Ensemble
 from ...features import Block, Splits, pull_back
 from ...head import Head
-from ...proof import ProofError, prove_conditions, prove_routing, prove_sums
+from ...proof import UNIT, ProofError, prove_conditions, prove_routing, prove_sums
 from ...source import Request, Source
 from .asking import Asked, Domain, ask_domain, decided
 from .preprocessing import blocks_of
@@ -58,16 +58,15 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
             return decided(head.answer(asked.model, asked.build(given)), request.decision)
 
     numbers = [output.name for output in outputs if output.dtype == "float64" and output.name != "label"]
-    bound = _bound(head.ending, body.raw)
+    bound = _bound(head.ending, body.raw, head.sums)
     statements = body.statements
     if isinstance(head.body, Ensemble):
         shown = ", ".join(f"|Δ {name}| ≤ {at_most(bound)}" for name in numbers)
-        statements += (
-            f"proven: raw sums within {at_most(body.raw)} of the source's, labels equal beyond that; {shown}",
-        )
+        tie = ", so labels agree wherever it is farther than that from a tie" if ending.classes else ""
+        statements += (f"proven: the raw sum is within {at_most(body.raw)} of the source's{tie}; {shown}",)
     return Source(
         framework, Schema(columns, (TensorSpec("x", dtype, (None, width)),), outputs), ending, body.graph, reference,
-        exact=True, tolerance=dict.fromkeys(numbers, bound), statements=statements,
+        exact=True, tolerance=dict.fromkeys(numbers, bound), statements=(*statements, *head.statements),
         libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", *head.libraries),
         probes=body.probes, leaves=body.leaves, leaf_count=body.leaf_count,
     )  # fmt: skip
@@ -93,7 +92,8 @@ def _lower_trees(
     head: Head, ensemble: Ensemble, asked: Asked, blocks: list[Block], domain: Domain, dtype: str
 ) -> _Body:
     conditions = ensemble.conditions()
-    splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, conditions)
+    whole = {i for i, kind in enumerate(asked.dtypes) if kind in INTEGER_RANGE}
+    splits = pull_back(blocks, domain.finite, domain.bounds, domain.nullable, conditions, whole)
     space = domain.space(asked.dtypes, ensemble, splits)
     lowered = trees.lower(ensemble, splits, space, dtype)
     try:
@@ -108,11 +108,14 @@ def _lower_trees(
 
 
 def _thresholds(splits: Splits, names: list[str]) -> dict[str, NDArray[np.float64]]:
-    """The finite thresholds on each column."""
-    finite = np.isfinite(splits.threshold)
-    return {
-        names[i]: np.unique(splits.threshold[finite & (splits.column == i)]) for i in np.unique(splits.column).tolist()
-    }
+    """The finite thresholds on each column, and what is in sets of its numbers."""
+    made = {}
+    for i in np.unique(splits.column).tolist():
+        own = np.flatnonzero((splits.column == i) & np.isfinite(splits.threshold))
+        sets = [splits.members[k] for k in own.tolist() if k in splits.members and not splits.finite[k]]
+        around = [[-1.0, -0.5]] if splits.cut[own].any() else []
+        made[names[i]] = np.unique(np.concatenate([splits.threshold[own], *sets, *around]))
+    return made
 
 
 def _with_decision(ending: Ending, request: Request) -> Ending:
@@ -121,9 +124,9 @@ def _with_decision(ending: Ending, request: Request) -> Ending:
     return replace(ending, decision=request.decision)
 
 
-def _bound(ending: Ending, raw: float) -> float:
+def _bound(ending: Ending, raw: float, sums: type) -> float:
     """How far an output may be from the source's, if raw sums are within ``raw``: the steepest that each link is, and
-    what the link itself rounds. Relative above 1, as differences are measured."""
+    what the link itself rounds where it is computed in ``sums``. Relative above 1, as differences are measured."""
     steepest = {
         "logistic": 0.25,
         "softmax": 0.5,
@@ -131,4 +134,5 @@ def _bound(ending: Ending, raw: float) -> float:
         "identity": 1.0 / ending.scale,
         "exp": 1.0,
     }
-    return steepest[ending.kind] * raw + 2e-15
+    roundings = 1 if ending.kind == "identity" else 16
+    return steepest[ending.kind] * raw + roundings * UNIT[sums]

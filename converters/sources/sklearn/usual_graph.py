@@ -37,7 +37,7 @@ TWO_CLASSES = UnsupportedModelError("a decision needs a classifier of two classe
 # What skl2onnx raises on models that it cannot convert, beside its own two.
 FAILURES = (
     MissingConverter, MissingShapeCalculator, RuntimeError, NotImplementedError, ValueError, TypeError, NameError,
-    KeyError,
+    KeyError, AttributeError, IndexError,
 )  # fmt: skip
 
 
@@ -74,8 +74,9 @@ def _convert(model: Any, estimator: Any, asked: Asked, precision: str) -> onnx.M
         options["optim"] = "cdist"  # otherwise a Scan, which the graph rule does not let in
     try:
         with warnings.catch_warnings():
-            # skl2onnx reads what scikit-learn has deprecated; nobody here could do anything about it.
+            # skl2onnx uses what scikit-learn and protobuf have deprecated; nobody here could do anything about it.
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
             graph: onnx.ModelProto = skl2onnx.to_onnx(
                 model, initial_types=initial, options={id(estimator): options}, target_opset=OPSET
             )

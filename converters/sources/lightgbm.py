@@ -1,0 +1,273 @@
+"""LightGBM: its estimators, its Booster, and text files of either.
+
+Leaves are summed in float64, so the graph does the same. A missing value goes by the split's own rule: as zero, with
+the zeros, or to a default side. A category that no set names goes right. How a number is read depends on what it comes
+in: in anything but sparse rows, one within 1e-35 of zero is zero; an array of integers is taken as float32.
+
+A text file is read by LightGBM in a process of its own, since its parser can be led beyond its buffers. What comes
+back is LightGBM's own writing of what it read; that is checked (lightgbm_text.py) before it is parsed in this process.
+
+Belongs here: objectives, links, rows as LightGBM takes them, files. Not here: the text form (lightgbm_text.py),
+lowering (sklearn/tabular.py).
+Imported as edge_runtime.converters.sources.lightgbm.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+
+from edge_runtime.ending import Ending
+from edge_runtime.errors import UnsupportedModelError, extra
+
+with extra("lightgbm", used_by="reading a model of LightGBM"):
+    import lightgbm
+
+from ..data import columns_missing
+from ..ensemble import Ensemble, Tree
+from ..features import ZERO, NotPulledBackError
+from ..head import Head, classes_of
+from ..source import Request, Source
+from .lightgbm_text import Text, read_text
+from .sklearn.answers import classify, regress
+from .sklearn.asking import arriving
+from .sklearn.pipeline import estimator_of
+from .sklearn.preprocessing import NotColumnwiseError
+from .sklearn.tabular import read_tabular
+
+__all__ = ["SUFFIXES", "accepts", "head", "open", "read"]
+
+FRAMEWORK = f"lightgbm {lightgbm.__version__}"
+SUFFIXES = (".txt",)
+ESTIMATORS = (lightgbm.LGBMClassifier, lightgbm.LGBMRegressor, lightgbm.LGBMRanker)
+CUSTOM = ""
+PLAIN = (
+    "regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg", CUSTOM
+)  # fmt: skip
+LOGARITHMIC = ("poisson", "gamma", "tweedie")
+TWO_CLASSES = ("binary", "cross_entropy")
+CLASSES = ("multiclass",)
+READING_SECONDS = 300
+
+# The memory that it may take is bounded: a number in the file decides how much LightGBM asks for.
+CHILD = """\
+import os, sys
+out, sys.stdout = sys.stdout.buffer, sys.stderr  # LightGBM logs to stdout
+try:
+    import resource
+    most = 4 * 2**30 + 64 * os.path.getsize(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except ImportError:
+    pass
+import lightgbm
+out.write(lightgbm.Booster(model_file=sys.argv[1]).model_to_string(num_iteration=-1).encode())
+"""
+
+
+def accepts(model: Any) -> bool:
+    return isinstance(model, lightgbm.Booster) or type(model) in ESTIMATORS
+
+
+def read(model: Any, request: Request) -> Source:
+    """Raises UnsupportedModelError for what is not lowered: nothing else would convert it."""
+    if not isinstance(model, lightgbm.Booster):
+        model = estimator_of(model)
+    request = replace(request, data=replace(request.data, frame=_columns(model, request)))
+    alone = _OneThread(model, None if request.data.positional or not _names(model) else request.data.frame)
+    made = _head(model, arriving(alone, None, request), alone.frame)
+    try:
+        return read_tabular(made.stands_in, None, made, request, FRAMEWORK)
+    except (NotColumnwiseError, NotPulledBackError) as reason:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} cannot be lowered: {reason}", advice="pass the columns that it was trained on"
+        ) from reason
+
+
+def head(estimator: Any) -> Callable[[Any], Head] | None:
+    """A function that makes the head of the rows that reach one of LightGBM's own estimators; None for another.
+
+    Either raises UnsupportedModelError for one that is not lowered: nothing else would convert it.
+    """
+    if type(estimator) not in ESTIMATORS:
+        return None
+    return lambda rows: _head(estimator, rows, rows if isinstance(rows, pd.DataFrame) else None)
+
+
+def open(path: str) -> Any:
+    """The Booster in a text file. Raises UnsupportedModelError for any file that LightGBM and this package do not both
+    read as a model."""
+    command = [sys.executable, "-P", "-c", CHILD, path]
+    try:
+        child = subprocess.run(command, capture_output=True, timeout=READING_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise _not_read(path, f"LightGBM does not come to an end within {READING_SECONDS} s") from None
+    if child.returncode:
+        raise _not_read(path, _failure(child))
+    text = child.stdout.decode()
+    try:
+        read_text(text)
+        return lightgbm.Booster(model_str=text)
+    except (UnsupportedModelError, lightgbm.basic.LightGBMError, ValueError) as error:
+        raise _not_read(path, str(error).partition("\n")[0]) from error
+
+
+def _failure(child: subprocess.CompletedProcess[bytes]) -> str:
+    """Why the child ended: the last line that it said, or the signal that stopped it."""
+    if child.returncode < 0:
+        return f"LightGBM crashes on it: {signal.Signals(-child.returncode).name}"
+    said = child.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1].removeprefix("lightgbm.basic.LightGBMError: ") if said else f"status {child.returncode}"
+
+
+def _not_read(path: str, reason: str) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        f"{path}: not a model of LightGBM ({reason[:200]})", advice="pass a file that Booster.save_model wrote"
+    )
+
+
+def _booster(model: Any) -> lightgbm.Booster:
+    return model if isinstance(model, lightgbm.Booster) else model.booster_
+
+
+def _names(model: Any) -> list[str]:
+    """The features' names; none if it was trained on an array."""
+    names: list[str] = _booster(model).feature_name()
+    return [] if names == [f"Column_{i}" for i in range(len(names))] else names
+
+
+def _columns(model: Any, request: Request) -> pd.DataFrame:
+    """The data with the columns that the model was trained on, in its order; LightGBM writes names without spaces."""
+    frame, wanted = request.data.frame, _names(model)
+    if request.data.positional or not wanted:
+        return frame
+    written = frame.set_axis([name.replace(" ", "_") for name in frame.columns], axis=1)
+    columns_missing(wanted, written)
+    return frame.iloc[:, [written.columns.get_loc(name) for name in wanted]]
+
+
+class _OneThread(BaseEstimator):  # type: ignore[misc]
+    """A Booster or a fitted estimator as an estimator on one thread. With ``frame`` it takes rows with those columns,
+    otherwise arrays; of ``integers`` if that is said."""
+
+    def __init__(self, model: Any, frame: pd.DataFrame | None, integers: bool = False) -> None:
+        self.model, self.frame, self.integers = model, frame, integers
+        self.n_features_in_ = _booster(model).num_feature()
+        self.objective_ = read_text(_booster(model).model_to_string()).objective
+        if frame is not None:
+            self.feature_names_in_ = list(frame.columns)
+
+    def fit(self, rows: Any, target: Any) -> _OneThread:
+        return self
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        made = np.asarray(self.model.predict(self._taken(rows), num_threads=1))
+        if not isinstance(self.model, lightgbm.Booster):
+            return made
+        if self.objective_ in TWO_CLASSES:
+            return (made > 0.5).astype(np.int64)
+        return made.argmax(axis=1) if self.objective_ in CLASSES else made
+
+    def predict_proba(self, rows: Any) -> NDArray[Any]:
+        if not isinstance(self.model, lightgbm.Booster):
+            return np.asarray(self.model.predict_proba(self._taken(rows), num_threads=1))
+        made = np.asarray(self.model.predict(self._taken(rows), num_threads=1))
+        return np.column_stack([1.0 - made, made]) if made.ndim == 1 else made
+
+    def _taken(self, rows: Any) -> Any:
+        """LightGBM takes integers as float32. With a missing one among them they come as float64; so that no row
+        depends on its neighbours, they are float32 then as well."""
+        return rows.astype(np.float32) if self.integers else rows
+
+
+def _head(model: Any, rows: Any, frame: pd.DataFrame | None) -> Head:
+    """``rows`` are as they reach the model, which takes such a ``frame`` or arrays."""
+    booster, estimator = _booster(model), None if isinstance(model, lightgbm.Booster) else model
+    if estimator is not None and estimator.get_params().get("pred_early_stop"):
+        raise UnsupportedModelError(
+            "pred_early_stop leaves trees out while predicting", advice="set_params(pred_early_stop=False)"
+        )
+    text = read_text(booster.model_to_string())  # as many iterations as it predicts with
+    ending, factor = _ending(text, booster, estimator)
+    dense = getattr(rows, "format", None) in (None, "csc")  # scipy's rows say how they are stored
+    integers = isinstance(rows, np.ndarray) and rows.dtype.kind in "iub"
+    ensemble = Ensemble(
+        tuple(_read_as(tree, factor, dense) for tree in text.trees), np.zeros(text.targets), text.zero_missing,
+        text.truncated,
+    )  # fmt: skip
+    return Head(
+        ensemble, ending, np.float32 if integers else np.float64, classify if ending.classes else regress,
+        categories=_categories(booster, text, rows), libraries=("lightgbm",),
+        stands_in=_OneThread(model, frame, integers),
+    )  # fmt: skip
+
+
+def _read_as(tree: Tree, factor: float, dense: bool) -> Tree:
+    """Leaves times ``factor``. In ``dense`` rows whatever lies within LightGBM's zero goes where zero goes."""
+    threshold = tree.threshold
+    if dense:
+        threshold = np.where((threshold >= -ZERO) & (threshold < 0.0), np.nextafter(-ZERO, -1.0), threshold)
+        threshold = np.where((threshold >= 0.0) & (threshold < ZERO), ZERO, threshold)
+    return replace(tree, threshold=threshold, value=tree.value * factor)
+
+
+def _ending(text: Text, booster: lightgbm.Booster, estimator: Any) -> tuple[Ending, float]:
+    """The link, and what leaves are multiplied by before it. ``estimator`` is None for a Booster alone, which answers
+    with numbers of classes."""
+    n = float(text.iterations) if text.averaged else 1.0
+    classifier = isinstance(estimator, lightgbm.LGBMClassifier)
+    several = 2 if text.objective in TWO_CLASSES else text.targets
+    classes = np.arange(several) if estimator is None else estimator.classes_ if classifier else np.zeros(0)
+    if "sqrt" in text.options:
+        raise UnsupportedModelError("reg_sqrt squares the sum of the trees", advice="train on the root of the target")
+    if text.objective in TWO_CLASSES + CLASSES and len(classes) == several:
+        known, dtype = classes_of(classes)
+        if text.objective in CLASSES:
+            return Ending("softmax", classes=known, class_dtype=dtype), 1.0 / n
+        return Ending("logistic", classes=known, class_dtype=dtype), _sigmoid(text, booster) / n
+    if text.objective in PLAIN and not classifier:
+        return Ending("identity", scale=n), 1.0
+    if text.objective in LOGARITHMIC and not classifier:
+        return Ending("exp"), 1.0 / n
+    kind = "a Booster" if estimator is None else type(estimator).__name__
+    known = (*TWO_CLASSES, *CLASSES) if classifier else (*filter(None, PLAIN), *LOGARITHMIC)
+    raise UnsupportedModelError(
+        f"the objective {text.objective or 'of your own'} in {kind} is not read", advice=f"train with {', '.join(known)}"
+    )
+
+
+def _sigmoid(text: Text, booster: lightgbm.Booster) -> float:
+    """The logistic's factor. The text has six digits of it, and so has every Booster that was made of text, which
+    `train` does at its end; one that is still training has the number that it was given. So it is asked."""
+    candidates = [float(text.options.get("sigmoid", "1")), float(booster.params.get("sigmoid", 1.0))]
+    rows = np.random.default_rng(0).normal(size=(8, len(text.names)))
+    raw, answer = (booster.predict(rows, raw_score=raw, num_threads=1) for raw in (True, False))
+    with np.errstate(over="ignore"):
+        return min(candidates, key=lambda factor: float(np.abs(1.0 / (1.0 + np.exp(-factor * raw)) - answer).max()))
+
+
+def _categories(booster: lightgbm.Booster, text: Text, rows: Any) -> dict[int, NDArray[Any]]:
+    """The categories that training saw, by feature. The model does not say which of a frame's columns they are for:
+    those of categories in ``rows``, or those that the trees take for categories, or those of categories and text (files
+    hold text). Raises UnsupportedModelError where all of these are too many or too few."""
+    known = booster.pandas_categorical or []
+    if not known or not isinstance(rows, pd.DataFrame):
+        return {}
+    kept = [isinstance(dtype, pd.CategoricalDtype) for dtype in rows.dtypes]
+    text_too = [a or pd.api.types.infer_dtype(rows.iloc[:, i]) == "string" for i, a in enumerate(kept)]
+    for chosen in (kept, [kind == "category" for kind in text.kinds], text_too):
+        if sum(chosen) == len(known):
+            return {int(i): pd.Index(values).to_numpy() for i, values in zip(np.flatnonzero(chosen), known, strict=True)}
+    raise UnsupportedModelError(
+        f"training had {len(known)} columns of categories, the data has {sum(kept)}",
+        advice="pass the columns that it was trained on, with their dtypes",
+    )
