@@ -172,6 +172,8 @@ class Model:
                 data = {self.schema.inputs[0].name: data}
             return self.run(data)
         table = read_table(data, self.schema, self._coders)
+        if not table.rows:
+            return self._no_rows()
         if self._ending.kind == "graph" and not self._variant.small:
             return self._whole(table)
         return self._blocks(table)
@@ -299,6 +301,15 @@ class Model:
             raise _not_by_row("raw", raw, rows)
         return self._ending.finish_array(raw.shape[1])(raw)
 
+    def _no_rows(self) -> Arrays:
+        """Empty outputs as declared: not every operator takes a tensor of nothing."""
+        return {
+            spec.name: np.empty(
+                (0, *(size or 0 for size in spec.shape[1:])), object if spec.dtype == "str" else spec.dtype
+            )
+            for spec in self.schema.outputs
+        }
+
     def _whole(self, table: Table) -> Arrays:
         feeds = self._blank(table.rows)
         table.fill(0, table.rows, feeds)
@@ -328,8 +339,6 @@ class Model:
 
             return answer
 
-        if not table.rows:
-            return self._answer(self._blank(0), 0)
         parallel.each_block(table.rows, block, self._threads, worker)
         return outputs
 

@@ -47,8 +47,8 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(flights: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
-    """One model of each way in which the runtime answers: text and missing values behind boosted trees (logistic), votes
-    of a forest over float32 (share), several raw sums (softmax), a decision, a number, and a graph left as it is."""
+    """One model of each way in which the runtime answers: boosted trees behind text and missing values (logistic), a
+    forest's votes over float32 (share), several raw sums (softmax), a decision, a number, and a graph left as it is."""
     import numpy as np
     import pandas as pd
     from sklearn.compose import make_column_transformer

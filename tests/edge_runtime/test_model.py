@@ -597,7 +597,10 @@ def test_a_bundle_of_tensors_is_replayed_and_held_to_its_answers(graph_of: Graph
 def test_a_plain_graph_of_columns_is_a_table(tmp_path: Path, graph_of: GraphOf) -> None:
     """As skl2onnx writes a frame's columns: by name, with text, in every container; errors name column and row."""
     nodes = [
-        helper.make_node("LabelEncoder", ["city"], ["code"], domain="ai.onnx.ml", keys_strings=["A", "B"], values_floats=[1.0, 2.0], default_float=0.0),
+        helper.make_node(
+            "LabelEncoder", ["city"], ["code"], domain="ai.onnx.ml",
+            keys_strings=["A", "B"], values_floats=[1.0, 2.0], default_float=0.0,
+        ),
         helper.make_node("Cast", ["age"], ["years"], to=TensorProto.FLOAT),
         helper.make_node("Sum", ["code", "years", "income"], ["y"]),
     ]  # fmt: skip
@@ -632,7 +635,7 @@ def test_a_plain_graph_says_what_it_lacks(tmp_path: Path, graph_of: GraphOf) -> 
     assert edge_runtime.load(path, digest=model.digest).digest == model.digest
     with pytest.raises(IntegrityError, match="expected sha256:0"):
         edge_runtime.load(path, digest="sha256:0")
-    with pytest.raises(InputError, match="there is no variant 'int8'; expected none: a plain .onnx file has one graph"):
+    with pytest.raises(InputError, match=r"there is no variant 'int8'; expected none: a plain \.onnx file"):
         edge_runtime.load(path, variant="int8")
 
 
@@ -640,7 +643,9 @@ def test_a_plain_graph_that_gives_no_tensors_is_refused_with_advice(tmp_path: Pa
     """As skl2onnx writes classifiers unless told otherwise."""
     node = helper.make_node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_int64s=[0, 1])
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
-    y = helper.make_value_info("y", helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))))  # fmt: skip
+    number = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    maps = helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.INT64, number))
+    y = helper.make_value_info("y", maps)
     opsets = [helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("", 17)]
     model = helper.make_model(helper.make_graph([node], "g", [x], [y]), opset_imports=opsets, ir_version=8)
     path = plain(tmp_path, bytes(model.SerializeToString()))
