@@ -10,10 +10,10 @@ SPOKES := $(wildcard converters server batch benchmarks)
 LINKS := $(SPOKES:%=edge_runtime/%)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint types wheel bench map clean
+.PHONY: help dev demo test lint types wheel bench bench-trees map clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 dev: $(VENV)/ready $(LINKS)  ## make the environment and the links that editors follow
 
@@ -34,8 +34,11 @@ types: dev  ## mypy
 wheel: dev  ## build, and try what was built as a stranger would
 	$(RUN) -m pytest tests/wheel/check_wheel.py
 
-bench: $(VENV)/ready  ## the bars, side by side in one run
+bench: $(VENV)/ready  ## the bars of the runtime, side by side in one run
 	$(BIN)/python examples/flights/bench.py
+
+bench-trees: $(VENV)/ready  ## the bars of exact trees, against the usual converters and the libraries themselves
+	$(BIN)/python examples/flights/trees.py
 
 map: $(VENV)/ready  ## write README's code map from the modules' headers
 	$(RUN) docs/code_map.py
