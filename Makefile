@@ -13,7 +13,7 @@ LINKS := $(SPOKES:%=edge_runtime/%)
 .PHONY: help dev demo test lint types wheel bench bench-trees map clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 dev: $(VENV)/ready $(LINKS)  ## make the environment and the links that editors follow
 

@@ -115,7 +115,7 @@ def convert(
     if isinstance(source, (str, os.PathLike)):
         origin["source.file"] = os.path.basename(os.fspath(source))
         source = read_model(os.fspath(source), trust=trust)
-    rows = rows.named(getattr(source, "feature_names_in_", None))
+    rows = rows.named(getattr(source, "feature_names_in_", getattr(source, "feature_names", None)))
     read = read_source(source, Request(rows, input_dtype, decision))
     tell("read", 1, 1)
     # Not every library tells the names of its columns as scikit-learn does.

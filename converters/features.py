@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ensemble import Conditions
-from .lattice import last_true
+from .lattice import from_ordinal, last_true, to_ordinal
 
-__all__ = ["ZERO", "Block", "Feature", "FiniteColumn", "Splits", "pull_back"]
+__all__ = ["ZERO", "Block", "Feature", "FiniteColumn", "Hole", "Splits", "pull_back"]
 
 Floats = NDArray[np.float64]
 ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what lies within counts as zero
@@ -46,11 +46,18 @@ class Block:
     """Features that one piece of preprocessing makes of some columns.
 
     ``evaluate`` takes values for some columns, {column: [n] float64 or categories}, the others being held at a typical
-    value, and answers [n, len(features)] float64 as the model behind it reads them; NaN is missing.
+    value, and answers [n, len(features)] float64 as the model behind it reads them; NaN is missing. ``absent`` says
+    where a sparse matrix leaves a zero out, if the model takes that for missing.
     """
 
     features: tuple[Feature, ...]
     evaluate: Callable[[dict[int, NDArray[np.generic]], int], Floats]
+    absent: Callable[[dict[int, NDArray[np.generic]], int], NDArray[np.bool_]] | None = None
+
+    def seen(self, given: dict[int, NDArray[np.generic]], n: int) -> Floats:
+        """What the model takes for the values: NaN where it sees a missing one."""
+        values = self.evaluate(given, n)
+        return values if self.absent is None else np.where(self.absent(given, n), np.nan, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,16 @@ class FiniteColumn:
     whole: bool  # only whole numbers come (codes, integers): a set of them can be told
     unknown: bool
     missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Numbers of a column, ``low`` to ``high``, whose feature is a zero that a sparse matrix leaves out: missing. One
+    that is missing itself is the number ``fill`` (NaN = missing as well)."""
+
+    low: float
+    high: float
+    fill: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class Splits:
     finite: NDArray[np.bool_]
     cut: NDArray[np.bool_]
     constant: NDArray[np.int8] = field(repr=False)  # 1 = always the left child, 0 = always the right one, -1 = neither
+    holes: dict[int, Hole] = field(default_factory=dict)  # by column
 
 
 class NotPulledBackError(Exception):
@@ -123,11 +141,18 @@ def pull_back(
                 _pull_number_set(i, conditions, whole, splits)
             numbers = numbers[~in_set]
         if len(numbers):
-            _pull_numbers(block, numbers, feature[numbers] - start, conditions, bounds, nullable, splits)
+            _pull_numbers(block, numbers, feature[numbers] - start, conditions, bounds, nullable, whole, splits)
         if len(sets):
             _pull_sets(block, sets, feature[sets] - start, conditions, finite, splits)
         start = stop
+    _check_holes(splits, feature)
     return splits
+
+
+def _check_holes(splits: Splits, feature: NDArray[np.int64]) -> None:
+    for column in splits.holes:
+        if len(np.unique(feature[splits.column == column])) > 1:
+            raise NotPulledBackError("a column's number is missing for one feature and a number for another")
 
 
 def _check_numbers(
@@ -163,6 +188,7 @@ def _pull_numbers(
     conditions: Conditions,
     bounds: dict[int, tuple[float, float]],
     nullable: Sequence[bool],
+    whole: Collection[int],
     splits: Splits,
 ) -> None:
     column, wanted = splits.column[index], conditions.threshold[index]
@@ -196,13 +222,53 @@ def _pull_numbers(
     if answers.any():
         at_missing = np.full(len(index), np.nan)
         probe_columns = [c for c in columns if nullable[c]]
-        made = block.evaluate({c: np.full(1, np.nan) for c in probe_columns}, 1)[0, local]
+        made = block.seen({c: np.full(1, np.nan) for c in probe_columns}, 1)[0, local]
         at_missing[answers] = made[answers]
         left = np.where(np.isnan(at_missing), conditions.missing_left[index], at_missing <= wanted) & answers
         # A missing value that is not answered never comes: let it follow the numbers where those all agree.
     left = np.where(answers, left, always)
+    for c in columns if block.absent is not None else ():
+        own = column == c
+        # Where every condition sends zero the way of a missing value, it need not become one.
+        if ((wanted[own] >= 0.0) != conditions.missing_left[index][own]).any():
+            hole = _hole(block, int(local[own][0]), c, bounds[c], nullable[c])
+            if hole is not None and (c not in whole or np.ceil(hole.low) <= hole.high):
+                splits.holes[c] = hole
+                left[own] = conditions.missing_left[index][own]
     splits.missing[index] = left ^ never
     splits.constant[index] = np.where(always & left, 1, np.where(never & ~left, 0, -1))
+
+
+def _hole(block: Block, feature: int, column: int, bounds: tuple[float, float], nullable: bool) -> Hole | None:
+    """The numbers of ``column`` whose ``feature`` is left out, if there are any within ``bounds``."""
+    low, high = np.array([bounds[0]]), np.array([bounds[1]])
+
+    def signs(candidates: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        given: dict[int, NDArray[np.generic]] = {column: candidates}
+        assert block.absent is not None
+        negative = np.signbit(block.evaluate(given, len(candidates))[:, feature])
+        return negative, block.absent(given, len(candidates))[:, feature]
+
+    def below(candidates: Floats) -> NDArray[np.bool_]:
+        negative, absent = signs(candidates)
+        return negative & ~absent
+
+    def up_to(candidates: Floats) -> NDArray[np.bool_]:
+        negative, absent = signs(candidates)
+        return negative | absent
+
+    before, last = float(last_true(below, low, high)[0]), float(last_true(up_to, low, high)[0])
+    if before == last or np.isnan(last) or before == bounds[1]:
+        return None
+    first = float(low[0]) if np.isnan(before) else float(from_ordinal(to_ordinal(np.array([before])) + 1)[0])
+    missing = {column: np.full(1, np.nan)}
+    value = float(block.seen(missing, 1)[0, feature]) if nullable else np.nan
+    if np.isnan(value):
+        return Hole(first, last, np.nan)
+    fill = last_true(lambda candidates: block.evaluate({column: candidates}, 1)[:, feature] <= value, low, high)
+    if np.isnan(fill[0]) or block.seen({column: fill}, 1)[0, feature] != value:
+        raise NotPulledBackError("a missing value becomes a number that no number becomes")
+    return Hole(first, last, float(fill[0]))
 
 
 def _pull_sets(
@@ -218,7 +284,7 @@ def _pull_sets(
         column = int(splits.column[position])
         if column not in tables:
             known = finite[column]
-            tables[column] = block.evaluate({column: known.inputs}, len(known.inputs))
+            tables[column] = block.seen({column: known.inputs}, len(known.inputs))
         value = tables[column][:, feature]
         chosen = conditions.sets.get(position)
         if int(conditions.feature[position]) in conditions.truncated:

@@ -37,8 +37,8 @@ class Head:
     ``sums`` is the dtype that the source adds leaves in. ``categories`` are those of features that training had as
     pandas categories, by position and in training's order; ``closed`` means that a value outside them is refused, where
     others take it for missing. ``libraries`` are named in the bundle's provenance, by their distribution's name.
-    ``stands_in`` is an estimator that answers for the fitted one, on one thread and refusing as scikit-learn does.
-    ``statements`` are what the certificate must say besides.
+    ``sparse``: a zero that a sparse matrix leaves out is missing. ``stands_in`` is an estimator that answers for the
+    fitted one, on one thread and refusing as scikit-learn does. ``statements`` are what the certificate must say besides.
     """
 
     body: Ensemble | Linear
@@ -50,6 +50,7 @@ class Head:
     categories: dict[int, NDArray[Any]] = field(default_factory=dict)
     closed: bool = False
     libraries: tuple[str, ...] = ()
+    sparse: bool = False
     stands_in: Any = None
     statements: tuple[str, ...] = ()
 

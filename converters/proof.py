@@ -65,9 +65,11 @@ def prove_conditions(
                 low, high = bounds[known.column]
                 smooth = any(name == "smooth" for name, _ in known.steps)
                 sets = [splits.members[i] + step for i in index.tolist() if i in splits.members for step in (-1, 0, 1)]
-                at = np.concatenate([splits.threshold[index], *sets])
+                hole = splits.holes.get(known.column)
+                ends = [] if hole is None else [np.array([np.nextafter(hole.low, -np.inf), hole.low, hole.high])]
+                at = np.concatenate([splits.threshold[index], *sets, *ends])
                 points = _settling_points(at, low, high, nullable[known.column], smooth)
-                values = block.evaluate({known.column: points}, len(points))[:, feature - start]
+                values = block.seen({known.column: points}, len(points))[:, feature - start]
                 _settle(index, points, values, conditions, splits)
         start = stop
     return len(conditions.feature)
@@ -91,7 +93,7 @@ def _settling_points(thresholds: Floats, low: float, high: float, nullable: bool
 def _settle_category(
     block: Block, feature: int, known: FiniteColumn, index: NDArray[np.int64], conditions: Conditions, splits: Splits
 ) -> None:
-    values = block.evaluate({_column(splits, index): known.inputs}, len(known.inputs))[:, feature]
+    values = block.seen({_column(splits, index): known.inputs}, len(known.inputs))[:, feature]
     codes = known.codes.copy()
     if known.unknown and not known.coded:  # any other number: one that no condition names
         codes[len(codes) - known.missing - 1] = float(known.inputs[len(codes) - known.missing - 1])
@@ -114,6 +116,10 @@ def _settle(index: NDArray[np.int64], points: Floats, values: Floats, conditions
         if not splits.finite[index[0]]:  # the graph cuts a fraction off before any condition, or there never is one
             with np.errstate(invalid="ignore"):
                 asked = points - np.fmod(points, 1.0)
+    hole = splits.holes.get(_column(splits, index))
+    if hole is not None:
+        asked = np.where(np.isnan(asked), hole.fill, asked)
+        asked = np.where((asked >= hole.low) & (asked <= hole.high), np.nan, asked)
     number = ~np.isnan(asked)
     if zero_missing and not splits.finite[index[0]]:  # the graph turns these into missing before any condition
         number &= ~(np.abs(points) <= ZERO)
@@ -237,6 +243,9 @@ def _tail(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble, spli
     operators = [other.op_type for other in model.graph.node]
     before = ["Cast"] if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT else []
     before += ["Mod", "Sub", "Where"] if splits.cut.any() else []
+    fills = not np.isnan([hole.fill for hole in splits.holes.values()]).all()
+    before += ["IsNaN", "Where"] if fills else []
+    before += ["GreaterOrEqual", "LessOrEqual", "And", "Where"] if splits.holes else []
     before += ["Abs", "LessOrEqual", "Where"] if ensemble.zero_missing else []
     after = operators[operators.index("TreeEnsemble") + 1 :]
     if operators[: operators.index("TreeEnsemble")] != before:

@@ -86,8 +86,8 @@ def _sum_of_numbers(
     own = [targets[tree.trees[0]] for tree in placed]
     for target in set(own):
         weights[own.index(target)] += base[target]
-    raw = tree_node(graph, x, placed, weights, own, len(base), "raw")
     alone = [target for target in range(len(base)) if target not in own and base[target] != 0.0]
+    raw = tree_node(graph, x, placed, weights, own, len(base), "sum" if alone else "raw")
     if alone:
         offset = np.zeros((1, len(base)))
         offset[0, alone] = base[alone]
@@ -113,6 +113,8 @@ def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: 
         mask = np.isin(np.arange(width), cut)[None, :]
         fraction = graph.node("Mod", [x, graph.constant(np.array(1.0))], fmod=1)
         x = graph.node("Where", [graph.constant(mask), graph.node("Sub", [x, fraction]), x])
+    if splits.holes:
+        x = _without_holes(graph, splits, x, width)
     if not ensemble.zero_missing:
         return x
     zero = np.full((1, width), -1.0)  # nothing is that near to zero
@@ -120,6 +122,23 @@ def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: 
         zero[0, column] = ZERO
     near = graph.node("LessOrEqual", [graph.node("Abs", [x]), graph.constant(zero)])
     return graph.node("Where", [near, graph.constant(np.array(np.nan)), x])
+
+
+def _without_holes(graph: Graph, splits: Splits, x: str, width: int) -> str:
+    """Numbers in a column's hole as missing; before that, missing ones as the numbers that the source makes of them."""
+    fill, low, high = np.full((1, width), np.nan), np.full((1, width), np.inf), np.full((1, width), -np.inf)
+    for column, hole in splits.holes.items():
+        fill[0, column], low[0, column], high[0, column] = hole.fill, hole.low, hole.high
+    if not np.isnan(fill).all():
+        x = graph.node("Where", [graph.node("IsNaN", [x]), graph.constant(fill), x])
+    inside = graph.node(
+        "And",
+        [
+            graph.node("GreaterOrEqual", [x, graph.constant(low)]),
+            graph.node("LessOrEqual", [x, graph.constant(high)]),
+        ],
+    )
+    return graph.node("Where", [inside, graph.constant(np.array(np.nan)), x])
 
 
 def cut_columns(splits: Splits) -> list[int]:

@@ -127,7 +127,7 @@ def accepts(column: ColumnSpec) -> str:
         least, most = INTEGER_RANGE[column.dtype]
         if low <= least and high >= most:
             return f"any {column.dtype}"
-        return f"{integer_text(low)} to {integer_text(high)}"
+        return f"{integer_text(max(low, least))} to {integer_text(min(high, most))}"
     largest = LARGEST[column.dtype]
     if (low, high) == (-math.inf, math.inf):
         return "any number"

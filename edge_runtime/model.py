@@ -222,7 +222,7 @@ class Model:
         return golden.decode(self._bundle.read(self._bundle.manifest.golden), self.schema, self._bundle.read)
 
     def __repr__(self) -> str:
-        return f"<Model {self.name!r} {self.version} {self.variant} {self.digest[:19]}…>"
+        return f"<Model {self.name!r} {self.version!r} {self.variant!r} {self.digest[:19]}…>"
 
     def _repr_html_(self) -> str:
         from .page import model_html

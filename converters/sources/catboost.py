@@ -3,7 +3,8 @@
 A number goes right where, as float32, it is greater than a border; a category, where its hash is the split's. A model
 keeps only hashes of its categories, so the rows given to `convert` must name them; it is CatBoost that hashes these.
 
-Belongs here: reading trees, categories, links and files. Not here: lowering (sklearn/tabular.py).
+Belongs here: categories, links, asking the model, files. Not here: its trees (catboost_json.py), lowering
+(sklearn/tabular.py).
 Imported as edge_runtime.converters.sources.catboost.
 """
 
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.compose import ColumnTransformer
-from sklearn.preprocessing import OrdinalEncoder
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import UnsupportedModelError, extra
@@ -31,10 +30,10 @@ from edge_runtime.errors import UnsupportedModelError, extra
 with extra("catboost", used_by="reading a model of CatBoost"):
     import catboost
 
-from ..ensemble import Ensemble, Tree
 from ..features import NotPulledBackError
 from ..head import Head, classes_of
 from ..source import Request, Source
+from .catboost_json import PARTS, Category, Trees, exported
 from .sklearn.answers import classify, regress
 from .sklearn.asking import arriving
 from .sklearn.rules import NotColumnwiseError, is_missing
@@ -49,16 +48,11 @@ CLASSES = {"Logloss": "logistic", "CrossEntropy": "logistic", "MultiClass": "sof
 NOT_READ = ("MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy", "RMSEWithUncertainty")
 EXPONENT = ("Poisson", "Tweedie")
 HASHES = "exact: an unknown category is none of the known; CatBoost takes one in 2^32 for each of them"
-LONGEST_TRY = 300  # seconds
-TRY = """
+LONGEST_READING = 300  # seconds
+TO_JSON = """
 import sys, catboost
-model = catboost.CatBoost().load_model(sys.argv[1])
-model.save_model(sys.argv[2], format="json")
-text = set(model.get_cat_feature_indices())
-model.predict([["" if i in text else 0.5 for i in range(len(model.feature_names_))]], thread_count=1)
+catboost.CatBoost().load_model(sys.argv[1]).save_model(sys.argv[2], format="json")
 """
-Floats = NDArray[np.float64]
-Json = dict[str, Any]
 
 
 def accepts(model: Any) -> bool:
@@ -104,39 +98,55 @@ def head(estimator: Any) -> Head | Callable[[Any], Head] | None:
                 advice="leave it away, or derive numbers from it before the model",
             )
     if not estimator.get_cat_feature_indices():
-        return _head(estimator, _Trees(_exported(estimator, None)), None)
+        return _head(estimator, Trees(exported(estimator, None)), None)
 
     def with_rows(rows: Any) -> Head:
         categories = _categories(estimator, rows)
-        return _head(estimator, _Trees(_exported(estimator, _pool(estimator, categories)), categories), rows)
+        return _head(estimator, Trees(exported(estimator, _pool(estimator, categories)), categories), rows)
 
     return with_rows
 
 
 def open(path: str) -> Any:
-    """The model in a file. It is tried in a process of its own first, since a damaged file can end the process that
-    reads it.
+    """The model in a file. CatBoost reads it in a process of its own, since a damaged file can end the process that
+    does; what comes back is its own JSON, which is checked before it is read here.
 
     Raises UnsupportedModelError for another file.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder, "model.json")
-            command = [sys.executable, "-c", TRY, path, str(written)]
-            tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST_TRY)
-            if tried.returncode:
-                lines = tried.stderr.strip().splitlines() or ["it ends CatBoost itself"]
+            command = [sys.executable, "-c", TO_JSON, path, str(written)]
+            reading = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST_READING)
+            if reading.returncode:
+                lines = reading.stderr.strip().splitlines() or ["it ends CatBoost itself"]
                 raise ValueError(lines[-1].removeprefix("_catboost.CatBoostError: "))
-            trees = _Trees(json.loads(written.read_bytes()))
-            trees.ensemble()
-            trees.loss()
-        return catboost.CatBoost().load_model(path)
+            trees = Trees(json.loads(written.read_bytes()))
+            trees.check()
+            model = catboost.CatBoost().load_model(str(written), format="json")
+        _restore(model, trees)
+        return model
     except (catboost.CatBoostError, subprocess.TimeoutExpired, LookupError, ValueError, TypeError) as error:
         reason = "its parts contradict one another" if isinstance(error, LookupError | TypeError) else str(error)
         raise UnsupportedModelError(
             f"{path}: not a whole model of CatBoost ({reason.partition(chr(10))[0]})",
             advice="pass a .cbm file that save_model wrote",
         ) from error
+
+
+def _restore(model: Any, trees: Trees) -> None:
+    """Give ``model`` every bit of the JSON that it was read from: CatBoost reads some decimals as a neighbouring float,
+    and of class labels only ten digits. Raises ValueError where it still differs."""
+    model.set_leaf_values(trees.leaf_values())
+    model.set_scale_and_bias(*trees.model["scale_and_bias"])
+    classes = trees.model["model_info"].get("class_params")
+    if classes is not None:
+        model.get_metadata()["class_params"] = json.dumps(classes, ensure_ascii=False)
+    again = exported(model, None)
+    if again["model_info"].get("class_params") != classes or any(
+        again.get(part) != trees.model.get(part) for part in PARTS - {"model_info"}
+    ):
+        raise ValueError("CatBoost does not read what it wrote")
 
 
 class _OneThread(BaseEstimator):  # type: ignore[misc]
@@ -168,7 +178,7 @@ class _OneThread(BaseEstimator):  # type: ignore[misc]
             raise ValueError(str(error)) from error
 
 
-def _head(estimator: Any, trees: _Trees, rows: Any) -> Head:
+def _head(estimator: Any, trees: Trees, rows: Any) -> Head:
     ensemble = trees.ensemble()
     ending, predicts = _ending(estimator, trees, ensemble.targets)
     return Head(
@@ -178,7 +188,7 @@ def _head(estimator: Any, trees: _Trees, rows: Any) -> Head:
     )  # fmt: skip
 
 
-def _ending(estimator: Any, trees: _Trees, targets: int) -> tuple[Ending, str]:
+def _ending(estimator: Any, trees: Trees, targets: int) -> tuple[Ending, str]:
     """The ending, and what CatBoost calls the prediction. Raises UnsupportedModelError."""
     name, loss = type(estimator).__name__, trees.loss()
     ranker = isinstance(estimator, catboost.CatBoostRanker)
@@ -205,15 +215,7 @@ def _ending(estimator: Any, trees: _Trees, targets: int) -> tuple[Ending, str]:
     return Ending(CLASSES[loss], classes=classes, class_dtype=dtype), "Class"
 
 
-@dataclass(frozen=True, slots=True)
-class _Category:
-    """One category: its ``value`` as rows have it, and its ``text``, which is what CatBoost hashes."""
-
-    value: Any
-    text: str
-
-
-def _categories(estimator: Any, rows: Any) -> dict[int, list[_Category]]:
+def _categories(estimator: Any, rows: Any) -> dict[int, list[Category]]:
     """The categories in ``rows``, in order, by column. Raises UnsupportedModelError for others than CatBoost takes."""
     made = {}
     for i in estimator.get_cat_feature_indices():
@@ -227,11 +229,11 @@ def _categories(estimator: Any, rows: Any) -> dict[int, list[_Category]]:
                 advice="pass its categories as the model was trained on them: text, integers or bools",
             )
         values = [False, True] if kinds == {bool} else sorted(values)
-        made[i] = [_Category(v, v if isinstance(v, str) else str(int(v))) for v in values]
+        made[i] = [Category(v, v if isinstance(v, str) else str(int(v))) for v in values]
     return made
 
 
-def _pool(estimator: Any, categories: dict[int, list[_Category]]) -> Any:
+def _pool(estimator: Any, categories: dict[int, list[Category]]) -> Any:
     """Rows with all the categories, for CatBoost to hash."""
     rows = max(map(len, categories.values()))
     frame = pd.DataFrame(
@@ -243,155 +245,3 @@ def _pool(estimator: Any, categories: dict[int, list[_Category]]) -> Any:
         }
     )
     return catboost.Pool(frame, cat_features=list(categories))
-
-
-def _exported(estimator: Any, pool: Any) -> Json:
-    """The model in CatBoost's JSON, where float32 borders and float64 leaves keep every bit."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.json")
-        estimator.save_model(str(path), format="json", pool=pool)
-        made: Json = json.loads(path.read_bytes())
-    return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """A condition as `Tree` has it; ``swapped`` where it holds on CatBoost's right side."""
-
-    feature: int
-    threshold: float = 0.0
-    missing_left: bool = True
-    members: Floats | None = None
-    swapped: bool = False
-
-
-class _Trees:
-    """A model's JSON. Features are numbered as columns are; with ``categories`` (by column) these come first, as the
-    coder gives them out. Without, nobody asks which category a split means."""
-
-    def __init__(self, model: Json, categories: dict[int, list[_Category]] | None = None) -> None:
-        self.model, self.categories = model, categories or {}
-        features = model["features_info"]
-        self.text = {f["feature_index"]: f for f in features.get("categorical_features", [])}
-        self.numbers = {f["feature_index"]: f for f in features.get("float_features", [])}
-        width = len(self.text) + len(self.numbers)
-        self.others = [column for column in range(width) if column not in self.categories]
-        self.place = {column: i for i, column in enumerate([*self.categories, *self.others])}
-        hashes = {known["value"]: known["hash"] for known in features.get("cat_features_hash", [])}
-        self.hashes = {i: np.array([hashes[c.text] for c in known]) for i, known in self.categories.items()}
-        self.asked: set[int] = set()  # columns whose categories some split tells apart
-
-    def loss(self) -> str:
-        """The name of the loss. Raises UnsupportedModelError where the model has none."""
-        info = self.model["model_info"]
-        found = info.get("params", {}).get("loss_function")
-        if found is None:  # a sum of models
-            found = json.loads(info.get("loss_function", "{}"))
-        if not found.get("type"):
-            raise UnsupportedModelError("the model does not name its loss", advice="save it anew where it was trained")
-        return str(found["type"])
-
-    def ensemble(self) -> Ensemble:
-        """Raises UnsupportedModelError for splits that are not read; LookupError, ValueError or TypeError where the
-        model contradicts itself."""
-        scale, bias = self.model["scale_and_bias"]
-        if "oblivious_trees" in self.model:
-            trees = [self.oblivious(tree, len(bias)) for tree in self.model["oblivious_trees"]]
-        else:
-            trees = [self.branching(tree, len(bias)) for tree in self.model["trees"]]
-        if not trees:
-            raise UnsupportedModelError("the model has no trees", advice="train it for one iteration at least")
-        return Ensemble(tuple(replace(tree, value=tree.value * scale) for tree in trees), np.array(bias, np.float64))
-
-    def coder(self, rows: Any) -> Any:
-        """The transformer that gives categories numbers and puts them first, or None where there are no categories."""
-        if not self.categories:
-            return None
-        # Of a column that no split looks at, one category stands for all.
-        kept = [[c.value for c in (known if i in self.asked else known[:1])] for i, known in self.categories.items()]
-        codes = OrdinalEncoder(categories=kept, handle_unknown="use_encoded_value", unknown_value=-1)
-        parts = [("categories", codes, list(self.categories)), ("numbers", "passthrough", self.others)]
-        return ColumnTransformer(parts).fit(rows[:1])
-
-    def oblivious(self, tree: Json, targets: int) -> Tree:
-        """A tree with one condition per level, written out: nodes level by level, the first condition at the root."""
-        splits = [self.split(split) for split in tree.get("splits") or []]
-        depth = len(splits)
-        number = np.arange(2 ** (depth + 1) - 1)
-        level = np.frexp(number + 1.0)[1] - 1
-        inner = number < 2**depth - 1
-        level[~inner] = depth
-        leaf = number[~inner] - (2**depth - 1)  # the first condition is its highest bit; in CatBoost, the lowest
-        theirs = sum((leaf >> (depth - 1 - k) & 1) << k for k in range(depth)) + np.zeros_like(leaf)
-        values = np.array(tree["leaf_values"], np.float64).reshape(2**depth, targets)
-        value = np.zeros((len(number), targets))
-        value[~inner] = values[theirs]
-        left = np.where(inner, 2 * number + 1, -1)
-        right = np.where(inner, 2 * number + 2, -1)
-        return _tree([splits[k] if k < depth else None for k in level.tolist()], left, right, value)
-
-    def branching(self, root: Json, targets: int) -> Tree:
-        """A tree of nodes; those that wait are visited last in, first out, since trees may be deep."""
-        splits: list[_Split | None] = []
-        left: list[int] = []
-        right: list[int] = []
-        value: list[Floats] = []
-        waiting: list[tuple[Json, list[int], int]] = [(root, [0], 0)]
-        while waiting:
-            node, side, parent = waiting.pop()
-            here = len(splits)
-            side[parent] = here
-            left.append(-1)
-            right.append(-1)
-            if "split" in node:
-                splits.append(self.split(node["split"]))
-                value.append(np.zeros(targets))
-                waiting += [(node["right"], right, here), (node["left"], left, here)]
-            else:
-                splits.append(None)
-                value.append(np.array(node["value"], np.float64).reshape(targets))
-        return _tree(splits, np.array(left, np.int64), np.array(right, np.int64), np.stack(value))
-
-    def split(self, split: Json) -> _Split:
-        kind = split["split_type"]
-        if kind == "FloatFeature":
-            feature = self.numbers[split["float_feature_index"]]
-            missing_left = feature["nan_value_treatment"] != "AsTrue"
-            return _Split(self.place[feature["flat_feature_index"]], float(split["border"]), missing_left)
-        if kind == "OneHotFeature":
-            feature = self.text[split["cat_feature_index"]]
-            members = self.members(feature, split["value"])
-            return _Split(self.place[feature["flat_feature_index"]], members=members, swapped=True)
-        raise UnsupportedModelError(
-            f"a tree asks for statistics of a category ({kind}), not for the category",
-            advice="train with one_hot_max_size of at least the number of categories (255 at most), or encode them",
-        )
-
-    def members(self, feature: Json, value: int) -> Floats:
-        """The codes of the categories with this hash. Raises UnsupportedModelError where ``categories`` has none."""
-        if not self.categories:
-            return np.zeros(1)
-        column = feature["flat_feature_index"]
-        self.asked.add(column)
-        found = np.flatnonzero(self.hashes[column] == value % 2**32)
-        if not len(found):
-            raise UnsupportedModelError(
-                f"column {feature['feature_id'] or f'x{column}'!r} had a category in training that is not in data",
-                advice="pass data with all of them, as the training rows are: the model keeps their hashes only",
-            )
-        return found.astype(np.float64)
-
-
-def _tree(splits: list[_Split | None], left: NDArray[np.int64], right: NDArray[np.int64], value: Floats) -> Tree:
-    """Nodes with a split, or None at a leaf. What a member of a category's set takes is the left side here."""
-    filled = [split or _Split(0) for split in splits]
-    swapped = np.array([split.swapped for split in filled])
-    return Tree(
-        np.array([split.feature for split in filled], np.int64),
-        np.array([split.threshold for split in filled], np.float64),
-        np.where(swapped, right, left),
-        np.where(swapped, left, right),
-        np.array([split.missing_left for split in filled]),
-        value,
-        sets={i: split.members for i, split in enumerate(filled) if split.members is not None},
-    )

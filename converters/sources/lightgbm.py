@@ -4,8 +4,9 @@ Leaves are summed in float64, so the graph does the same. A missing value goes b
 the zeros, or to a default side. A category that no set names goes right. How a number is read depends on what it comes
 in: in anything but sparse rows, one within 1e-35 of zero is zero; an array of integers is taken as float32.
 
-A text file is read by LightGBM in a process of its own, since its parser can be led beyond its buffers. What comes
-back is LightGBM's own writing of what it read; that is checked (lightgbm_text.py) before it is parsed in this process.
+LightGBM's parser can be led beyond its buffers by a text file. So a file is checked first (lightgbm_text.py), then read
+by LightGBM in a process of its own. What comes back is LightGBM's writing of what it read; that is checked as well, and
+only this text is parsed in this process.
 
 Belongs here: objectives, links, rows as LightGBM takes them, files. Not here: the text form (lightgbm_text.py),
 lowering (sklearn/tabular.py).
@@ -14,11 +15,11 @@ Imported as edge_runtime.converters.sources.lightgbm.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,33 +106,40 @@ def head(estimator: Any) -> Callable[[Any], Head] | None:
 
 def open(path: str) -> Any:
     """The Booster in a text file. Raises UnsupportedModelError for any file that LightGBM and this package do not both
-    read as a model."""
+    read as a whole model."""
+    try:
+        _check(path, Path(path).read_text("utf-8"))
+        text = _rewritten(path)
+        _check(path, text)
+        return lightgbm.Booster(model_str=text)
+    except (UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
+        raise _refused(path, str(error)) from error
+
+
+def _check(path: str, text: str) -> None:
+    try:
+        read_text(text)
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{path}: {error.what}", advice=error.advice) from error
+
+
+def _rewritten(path: str) -> str:
+    """What LightGBM writes after it has read the file, in a process of its own."""
     command = [sys.executable, "-P", "-c", CHILD, path]
     try:
         child = subprocess.run(command, capture_output=True, timeout=READING_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        raise _not_read(path, f"LightGBM does not come to an end within {READING_SECONDS} s") from None
+        raise _refused(path, f"it does not come to an end within {READING_SECONDS} s") from None
     if child.returncode:
-        raise _not_read(path, _failure(child))
-    text = child.stdout.decode()
-    try:
-        read_text(text)
-        return lightgbm.Booster(model_str=text)
-    except (UnsupportedModelError, lightgbm.basic.LightGBMError, ValueError) as error:
-        raise _not_read(path, str(error).partition("\n")[0]) from error
+        said = child.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {child.returncode}"]
+        raise _refused(path, said[-1])
+    return child.stdout.decode()
 
 
-def _failure(child: subprocess.CompletedProcess[bytes]) -> str:
-    """Why the child ended: the last line that it said, or the signal that stopped it."""
-    if child.returncode < 0:
-        return f"LightGBM crashes on it: {signal.Signals(-child.returncode).name}"
-    said = child.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1].removeprefix("lightgbm.basic.LightGBMError: ") if said else f"status {child.returncode}"
-
-
-def _not_read(path: str, reason: str) -> UnsupportedModelError:
+def _refused(path: str, reason: str) -> UnsupportedModelError:
+    reason = reason.partition("\n")[0].removeprefix("lightgbm.basic.LightGBMError: ")[:200]
     return UnsupportedModelError(
-        f"{path}: not a model of LightGBM ({reason[:200]})", advice="pass a file that Booster.save_model wrote"
+        f"{path}: LightGBM does not read it ({reason})", advice="pass a file that Booster.save_model wrote"
     )
 
 
@@ -157,12 +165,11 @@ def _columns(model: Any, request: Request) -> pd.DataFrame:
 
 class _OneThread(BaseEstimator):  # type: ignore[misc]
     """A Booster or a fitted estimator as an estimator on one thread. With ``frame`` it takes rows with those columns,
-    otherwise arrays; of ``integers`` if that is said."""
+    otherwise arrays, of ``integers`` if that is said. The ``objective`` says what a Booster's numbers mean."""
 
-    def __init__(self, model: Any, frame: pd.DataFrame | None, integers: bool = False) -> None:
-        self.model, self.frame, self.integers = model, frame, integers
+    def __init__(self, model: Any, frame: pd.DataFrame | None, objective: str = CUSTOM, integers: bool = False) -> None:
+        self.model, self.frame, self.objective, self.integers = model, frame, objective, integers
         self.n_features_in_ = _booster(model).num_feature()
-        self.objective_ = read_text(_booster(model).model_to_string()).objective
         if frame is not None:
             self.feature_names_in_ = list(frame.columns)
 
@@ -173,9 +180,9 @@ class _OneThread(BaseEstimator):  # type: ignore[misc]
         made = np.asarray(self.model.predict(self._taken(rows), num_threads=1))
         if not isinstance(self.model, lightgbm.Booster):
             return made
-        if self.objective_ in TWO_CLASSES:
+        if self.objective in TWO_CLASSES:
             return (made > 0.5).astype(np.int64)
-        return made.argmax(axis=1) if self.objective_ in CLASSES else made
+        return made.argmax(axis=1) if self.objective in CLASSES else made
 
     def predict_proba(self, rows: Any) -> NDArray[Any]:
         if not isinstance(self.model, lightgbm.Booster):
@@ -207,7 +214,7 @@ def _head(model: Any, rows: Any, frame: pd.DataFrame | None) -> Head:
     return Head(
         ensemble, ending, np.float32 if integers else np.float64, classify if ending.classes else regress,
         categories=_categories(booster, text, rows), libraries=("lightgbm",),
-        stands_in=_OneThread(model, frame, integers),
+        stands_in=_OneThread(model, frame, text.objective, integers),
     )  # fmt: skip
 
 
@@ -241,7 +248,8 @@ def _ending(text: Text, booster: lightgbm.Booster, estimator: Any) -> tuple[Endi
     kind = "a Booster" if estimator is None else type(estimator).__name__
     known = (*TWO_CLASSES, *CLASSES) if classifier else (*filter(None, PLAIN), *LOGARITHMIC)
     raise UnsupportedModelError(
-        f"the objective {text.objective or 'of your own'} in {kind} is not read", advice=f"train with {', '.join(known)}"
+        f"the objective {text.objective or 'of your own'} in {kind} is not read",
+        advice=f"train with {', '.join(known)}",
     )
 
 
@@ -250,7 +258,7 @@ def _sigmoid(text: Text, booster: lightgbm.Booster) -> float:
     `train` does at its end; one that is still training has the number that it was given. So it is asked."""
     candidates = [float(text.options.get("sigmoid", "1")), float(booster.params.get("sigmoid", 1.0))]
     rows = np.random.default_rng(0).normal(size=(8, len(text.names)))
-    raw, answer = (booster.predict(rows, raw_score=raw, num_threads=1) for raw in (True, False))
+    raw, answer = (np.asarray(booster.predict(rows, raw_score=raw, num_threads=1)) for raw in (True, False))
     with np.errstate(over="ignore"):
         return min(candidates, key=lambda factor: float(np.abs(1.0 / (1.0 + np.exp(-factor * raw)) - answer).max()))
 
@@ -266,7 +274,9 @@ def _categories(booster: lightgbm.Booster, text: Text, rows: Any) -> dict[int, N
     text_too = [a or pd.api.types.infer_dtype(rows.iloc[:, i]) == "string" for i, a in enumerate(kept)]
     for chosen in (kept, [kind == "category" for kind in text.kinds], text_too):
         if sum(chosen) == len(known):
-            return {int(i): pd.Index(values).to_numpy() for i, values in zip(np.flatnonzero(chosen), known, strict=True)}
+            return {
+                int(i): pd.Index(values).to_numpy() for i, values in zip(np.flatnonzero(chosen), known, strict=True)
+            }
     raise UnsupportedModelError(
         f"training had {len(known)} columns of categories, the data has {sum(kept)}",
         advice="pass the columns that it was trained on, with their dtypes",

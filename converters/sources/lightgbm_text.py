@@ -10,7 +10,9 @@ Imported as edge_runtime.converters.sources.lightgbm_text.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,22 @@ __all__ = ["Text", "read_text"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 CATEGORICAL, DEFAULT_LEFT = 1, 2  # bits of decision_type; above them the kind of missing value:
 NONE, ZERO, NAN = 0, 1, 2
 MOST_KEYS = 22  # lines of a tree that LightGBM reads
+HEAD = "its head"
 WORD = 32  # categories per number of a set
+INTEGER = r"-?\d{1,18}"
+NUMBER = r"-?(?:\d+(?:\.\d+)?(?:e[+-]\d+)?|inf|nan)"
+LISTS = {
+    name: re.compile(rf"(?:{one})(?: (?:{one}))*", re.ASCII) for name, one in (("int", INTEGER), ("float", NUMBER))
+}
+# Nobody asks for these, but LightGBM ends the process where one is no number.
+UNUSED = {
+    "split_gain": ("float", -1), "internal_value": ("float", -1), "internal_weight": ("float", -1),
+    "internal_count": ("int", -1), "leaf_weight": ("float", 0), "leaf_count": ("int", 0),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +85,10 @@ def _read(text: str) -> Text:
         end = lines.index("end of trees")
     except ValueError:
         raise _Malformed("the line 'end of trees' is missing") from None
-    header = _pairs(lines[: starts[0] if starts else end], "its head")
+    header = _pairs(lines[: starts[0] if starts else end], HEAD)
     width = _integer(header, "max_feature_idx", 0) + 1
-    names = tuple(_value(header, "feature_names").split(" "))
-    kinds = tuple(_kind(info) for info in _value(header, "feature_infos").split(" "))
+    names = tuple(_value(header, "feature_names", HEAD).split(" "))
+    kinds = tuple(_kind(info) for info in _value(header, "feature_infos", HEAD).split(" "))
     if len(names) != width or len(kinds) != width:
         raise _Malformed(f"{width} features, but {len(names)} names and {len(kinds)} ranges")
     objective, *words = header.get("objective", "").split(" ")
@@ -160,9 +174,9 @@ class _Nodes:
 
     def __init__(self, given: dict[str, str], number: int, width: int) -> None:
         self.given, self.where = given, f"tree {number}"
-        self.leaves = _integer(given, "num_leaves", 1)
+        self.leaves = _integer(given, "num_leaves", 1, self.where)
         self.inner = self.leaves - 1
-        if _integer(given, "is_linear", 0) if "is_linear" in given else 0:
+        if _integer(given, "is_linear", 0, self.where) if "is_linear" in given else 0:
             raise UnsupportedModelError(
                 "the leaves are linear models (linear_tree)", advice="train with linear_tree=False"
             )
@@ -174,6 +188,11 @@ class _Nodes:
         self.default_left = (decision & DEFAULT_LEFT) > 0
         self.missing = decision >> 2
         self.left, self.right = self.children()
+        for key, (kind, more) in UNUSED.items():
+            if given.get(key):  # a tree of one leaf has them empty
+                self.items(key, kind, self.leaves + more)
+        if "shrinkage" in given:
+            self.items("shrinkage", "float", 1)
         if ((self.feature < 0) | (self.feature >= width)).any() or ((decision < 0) | (self.missing > NAN)).any():
             raise _Malformed(f"{self.where} has a split on a feature or of a kind that there is not")
         if np.isnan(self.threshold).any() or not np.isfinite(self.value).all():
@@ -187,9 +206,9 @@ class _Nodes:
             self.sets(),
         )  # fmt: skip
 
-    def whole(self, values: NDArray[np.generic], leaf: int = 0) -> NDArray[np.generic]:
+    def whole(self, values: NDArray[Scalar], leaf: int = 0) -> NDArray[Scalar]:
         """Over all nodes: what leaves get, where they have nothing of their own."""
-        return np.append(values, np.full(self.leaves, leaf, values.dtype))
+        return np.concatenate([values, np.full(self.leaves, leaf, values.dtype)])
 
     def children(self) -> tuple[Integers, Integers]:
         """By number of node. Each but the root is a child once, behind its parent: so it is a tree."""
@@ -203,7 +222,7 @@ class _Nodes:
 
     def sets(self) -> dict[int, Floats]:
         """The categories that go left, by node."""
-        count = _integer(self.given, "num_cat", 0)
+        count = _integer(self.given, "num_cat", 0, self.where)
         if not self.categorical.any():
             return {}
         bounds = self.integers("cat_boundaries", count + 1)
@@ -215,47 +234,40 @@ class _Nodes:
         made = {}
         for node in np.flatnonzero(self.categorical).tolist():
             place = self.threshold[node]
-            if not (place == int(place) and 0 <= place < count):
+            if not (0 <= place < count and place == int(place)):
                 raise _Malformed(f"{self.where} has no set of categories {place}")
             own = words[bounds[int(place)] : bounds[int(place) + 1]].astype("<u4")
             made[node] = np.flatnonzero(np.unpackbits(own.view(np.uint8), bitorder="little")).astype(np.float64)
         return made
 
     def floats(self, key: str, count: int) -> Floats:
-        try:
-            return np.array([float(item) for item in self.items(key, count)], np.float64)
-        except ValueError:
-            raise _Malformed(f"{self.where} has {key!r} that are no numbers") from None
+        return np.array([float(item) for item in self.items(key, "float", count)], np.float64)
 
     def integers(self, key: str, count: int) -> Integers:
-        try:
-            return np.array([int(item) for item in self.items(key, count)], np.int64)
-        except (ValueError, OverflowError):
-            raise _Malformed(f"{self.where} has {key!r} that are no integers") from None
+        return np.array([int(item) for item in self.items(key, "int", count)], np.int64)
 
-    def items(self, key: str, count: int) -> list[str]:
+    def items(self, key: str, kind: str, count: int) -> list[str]:
+        """The numbers as they are written, each as LightGBM writes them."""
         if not count:
             return []
-        items = _value(self.given, key, self.where).split(" ")
+        value = _value(self.given, key, self.where)
+        if LISTS[kind].fullmatch(value) is None:
+            raise _Malformed(f"{self.where} has {key!r} that are no numbers")
+        items = value.split(" ")
         if len(items) != count:
             raise _Malformed(f"{self.where} has {len(items)} {key!r} instead of {count}")
         return items
 
 
-def _value(given: dict[str, str], key: str, where: str = "its head") -> str:
+def _value(given: dict[str, str], key: str, where: str) -> str:
     value = given.get(key)
     if value is None:
         raise _Malformed(f"{where} has no {key!r}")
-    if key not in ("feature_names", "feature_infos") and ("_" in value or not value.isascii()):
-        raise _Malformed(f"{where} has {key!r} that are no numbers")  # Python would read 1_0
     return value
 
 
-def _integer(given: dict[str, str], key: str, least: int) -> int:
-    try:
-        value = int(_value(given, key))
-    except ValueError:
-        value = least - 1
-    if not least <= value < 2**31:
-        raise _Malformed(f"{key!r} is no number that LightGBM writes")
-    return value
+def _integer(given: dict[str, str], key: str, least: int, where: str = HEAD) -> int:
+    value = _value(given, key, where)
+    if re.fullmatch(r"\d{1,10}", value, re.ASCII) is None or not least <= int(value) < 2**31:
+        raise _Malformed(f"{where} has {key!r} that is no number from {least} on")
+    return int(value)

@@ -126,8 +126,8 @@ def head(estimator: Any) -> Head | None:
 
 
 def open(path: str) -> Any:
-    """The Booster in a file, or the estimator where one wrote it. Raises UnsupportedModelError for another file, and for
-    a model that XGBoost would not answer with."""
+    """The Booster in a file, or the estimator where one wrote it. Raises UnsupportedModelError for another file, and
+    for a model that XGBoost would not answer with."""
     try:
         child = subprocess.run(
             [sys.executable, "-P", "-c", CHILD, path], capture_output=True, timeout=READING_SECONDS, check=False
@@ -155,11 +155,11 @@ def _writer(model: dict[str, Any]) -> Any:
 
 
 def _failure(child: subprocess.CompletedProcess[bytes]) -> str:
-    """Why the child ended: the last line that it said, without the place in its source, or the signal that stopped it."""
+    """Why the child ended: the last line that it said, without the place in the source, or the signal that it got."""
     if child.returncode < 0:
         return f"XGBoost crashes on it, {signal.Signals(-child.returncode).name}"
     said = child.stderr.decode(errors="replace").strip().splitlines()
-    return re.sub(r"^(\[[\d:]+\] \S+: )", "", said[-1])[:200] if said else f"status {child.returncode}"
+    return re.sub(r"^\[[\d:]+\] \S+: ", "", said[-1])[:200] if said else f"status {child.returncode}"
 
 
 def _not_read(path: str, reason: str) -> UnsupportedModelError:
@@ -214,7 +214,7 @@ class _Native:
         if self.objective == "multi:softmax":
             raw = self._asked(rows, output_margin=True).astype(np.float64)
             powers = np.exp(raw - raw.max(axis=1, keepdims=True))
-            return powers / powers.sum(axis=1, keepdims=True)
+            return np.asarray(powers / powers.sum(axis=1, keepdims=True))
         made = self._asked(rows)
         return np.column_stack([1.0 - made, made]) if made.ndim == 1 else made
 
@@ -248,7 +248,7 @@ def _head(model: dict[str, Any], rounds: int | None, classes: int | None) -> Hea
     ending, answer = _ending(model["learner"]["objective"]["name"], classes, len(base))
     return Head(
         Ensemble(trees, base), ending, np.float32, answer, sums=np.float32, categories=categories, closed=True,
-        libraries=LIBRARIES,
+        libraries=LIBRARIES, sparse=True,
     )  # fmt: skip
 
 

@@ -106,8 +106,8 @@ def answer(ending: Ending, *raw: float) -> dict[str, Any]:
 
 def test_endings_compute_what_they_say() -> None:
     """One example of each kind, by hand."""
-    two = {"classes": ("no", "yes"), "class_dtype": "str"}
-    three = {"classes": (1, 2, 3), "class_dtype": "int64"}
+    two: dict[str, Any] = {"classes": ("no", "yes"), "class_dtype": "str"}
+    three: dict[str, Any] = {"classes": (1, 2, 3), "class_dtype": "int64"}
     assert answer(Ending("identity", 4.0), 6.0) == {"prediction": 1.5}
     assert answer(Ending("identity", 4.0), 6.0, -2.0) == {"prediction": [1.5, -0.5]}
     assert answer(Ending("exp"), 0.0) == {"prediction": 1.0}

@@ -140,38 +140,34 @@ def of_output(**changes: Any) -> Any:
     return {"samples": [{"inputs": {}, "outputs": {"y": {**OUT, **changes}}}]}
 
 
+NO_TABLES: list[Any] = [
+    [], {}, {"rows": []}, {"rows": [{}], "outputs": []}, {"rows": [1], "outputs": [1]}, {"rows": [{}], "outputs": [[]]},
+    {"rows": None, "outputs": None},
+]  # fmt: skip
+NO_SAMPLES: list[Any] = [
+    [], {}, {"samples": None}, {"samples": [1]}, {"samples": [{"inputs": {}}]},
+    {"samples": [{"inputs": {"x": 1}, "outputs": {}}]},
+]  # fmt: skip
+NO_TENSORS: dict[str, list[Any]] = {
+    "dtype": ["O", "object", "str", "U1", "S4", "datetime64[s]", "f4,f4", "float128", "<f4", "(,)f4", None, {}, []],
+    "shape": [[3], [2**70], [-2], ["a"], [2.0], [True, 2], {}, [[2]], None],
+    "entry": ["golden/missing.bin", None, [], {}],
+}
+NO_OUTPUTS: dict[str, list[Any]] = {
+    "positions": [[0, 1], [], [[0]], 0, None, [2**70], ["a"], {}],
+    "values": [[], [1.0, 2.0], [[1.0]], 1.0, [[1.0], [2.0, 3.0]], {}],
+}
+
+
 @pytest.mark.parametrize(
     ("schema", "document"),
     [
-        *((TABLE, d) for d in ([], {}, {"rows": []}, {"rows": [{}], "outputs": []}, {"rows": [1], "outputs": [1]})),
-        (TABLE, {"rows": [{}], "outputs": [[]]}),
-        (TABLE, {"rows": None, "outputs": None}),
-        *((TENSORS, d) for d in ([], {}, {"samples": None}, {"samples": [1]}, {"samples": [{"inputs": {}}]})),
-        (TENSORS, {"samples": [{"inputs": {"x": 1}, "outputs": {}}]}),
-        *(
-            (TENSORS, of_tensor(dtype=dtype))
-            for dtype in (
-                "O",
-                "object",
-                "str",
-                "U1",
-                "S4",
-                "datetime64[s]",
-                "f4,f4",
-                "float128",
-                "<f4",
-                "(,)f4",
-                None,
-                {},
-                [],
-            )
-        ),
-        *((TENSORS, of_tensor(shape=shape)) for shape in ([3], [2**70], [-2], ["a"], [2.0], {}, [[2]])),
-        *((TENSORS, of_tensor(entry=entry)) for entry in ("golden/missing.bin", None, [], {})),
-        *((TENSORS, of_output(positions=p)) for p in ([0, 1], [], [[0]], 0, None, [2**70], ["a"], {})),
-        *((TENSORS, of_output(values=v)) for v in ([], [1.0, 2.0], [[1.0]], 1.0, [[1.0], [2.0, 3.0]], {})),
+        *((TABLE, document) for document in NO_TABLES),
+        *((TENSORS, document) for document in NO_SAMPLES),
+        *((TENSORS, of_tensor(**{field: value})) for field, values in NO_TENSORS.items() for value in values),
+        *((TENSORS, of_output(**{field: value})) for field, values in NO_OUTPUTS.items() for value in values),
     ],
-    ids=repr,
+    ids=lambda value: "table" if value is TABLE else "tensors" if value is TENSORS else json.dumps(value),
 )
 def test_malformed_golden_rows_are_refused(schema: Schema, document: Any) -> None:
     """One BundleError of one line, whatever stands there."""

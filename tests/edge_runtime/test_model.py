@@ -262,7 +262,7 @@ def test_a_loaded_model_says_what_it_is(flights: Any) -> None:
     assert (model.name, model.version, model.variant) == ("flights", "1.2.0", bundle.manifest.variants[0].name)
     assert (model.digest, model.manifest, model.schema) == (bundle.digest, bundle.manifest, bundle.manifest.schema)
     assert [column.name for column in model.schema.columns] == list(flights.frame.columns)
-    assert repr(model) == f"<Model 'flights' 1.2.0 {model.variant} {model.digest[:19]}…>"
+    assert repr(model) == f"<Model 'flights' '1.2.0' '{model.variant}' {model.digest[:19]}…>"
     assert model._repr_html_().startswith("<div")
 
 

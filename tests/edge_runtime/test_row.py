@@ -214,7 +214,7 @@ NAMES = [
 
 
 def code_of(model: Model) -> Any:
-    return model.predict_one.__code__  # type: ignore[attr-defined]
+    return model.predict_one.__code__
 
 
 def test_names_are_data_and_never_code(mirror: Mirror) -> None:

@@ -77,7 +77,8 @@ def test_written_numbers_are_read_as_the_graphs(dtype: str) -> None:
 def test_a_scalar_stays_a_scalar(value: Any) -> None:
     """A tensor without axes is none of one axis."""
     found = check_tensors({"x": value}, (TensorSpec("x", "float32", ()),))["x"]
-    assert (found.shape, found.dtype) == ((), np.float32)
+    assert found.shape == ()
+    assert found.dtype == np.float32
     with pytest.raises(InputError, match=r"shape \[\] .*; expected shape \[None\], None being free"):
         check(value)
 

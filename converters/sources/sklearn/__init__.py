@@ -46,7 +46,7 @@ def read(model: Any, request: Request) -> Source:
     """Raises UnsupportedModelError for what is not fitted, and for parts that are somebody's own code."""
     estimator = estimator_of(model)
     transformer, final = split(model)
-    if transformer is None and not accepts(final):  # another library's, alone in a pipeline
+    if transformer is None and final is not model:  # alone in a pipeline; it may be another library's
         return read_source(final, request)
     for heads in (trees, linear, *boosters(final)):
         head = heads.head(final)

@@ -6,12 +6,25 @@ Imported as edge_runtime.converters.sources.sklearn.answers.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-__all__ = ["classify", "regress"]
+__all__ = ["classify", "quietly", "regress"]
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """One thread, and silence: a source warns of unknown categories and overflows, which the converter tries on
+    purpose."""
+    with threadpool_limits(1), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def classify(model: Any, rows: Any) -> dict[str, NDArray[Any]]:

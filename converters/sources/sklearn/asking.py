@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from edge_runtime.ending import Decision
 from edge_runtime.errors import UnsupportedModelError
@@ -26,6 +25,7 @@ from ...lattice import last_true
 from ...region import Cell, Region
 from ...source import Request
 from ...trees import cut_columns, zero_columns
+from .answers import quietly
 from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, used_columns
 
@@ -49,6 +49,7 @@ class Domain:
     def space(self, dtypes: list[str], ensemble: Ensemble, splits: Splits) -> Region:
         """What the trees may be asked: per column the numbers, or codes, and whether missing ones come."""
         to_missing = [*cut_columns(splits), *(zero_columns(ensemble, splits) if ensemble.zero_missing else [])]
+        to_missing += splits.holes
         made: Region = {}
         for i, dtype in enumerate(dtypes):
             low, high = (
@@ -101,7 +102,7 @@ class Asked:
         self.check_typical()
 
     def call(self, rows: Any) -> Any:
-        with threadpool_limits(1), np.errstate(all="ignore"):
+        with quietly():
             return self.model.predict(rows) if hasattr(self.model, "predict") else self.model.transform(rows)
 
     def answers(self, column: int, value: Any) -> bool:
@@ -114,6 +115,13 @@ class Asked:
         except (ValueError, TypeError):
             return False
         return True
+
+    def is_sparse(self, transformer: Any) -> bool:
+        """Whether ``transformer`` (None = none) hands a sparse matrix on."""
+        if transformer is None:
+            return False
+        with quietly():
+            return hasattr(transformer.transform(self.rows.build(self.used, {}, 1)), "toarray")
 
     def check_typical(self) -> None:
         try:

@@ -16,7 +16,6 @@ import numpy as np
 import onnx
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import UnsupportedModelError
@@ -25,6 +24,7 @@ from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, Schema
 from edge_runtime.session import inputs_of, open_session
 
 from ...source import Outputs, Request, Source
+from .answers import quietly
 from .asking import UNKNOWN_TEXT, Asked, decided
 from .usual_graph import SKL2ONNX, usual_graph
 
@@ -55,7 +55,7 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
             # A decision is made of probabilities, whatever its outputs are called.
             names: tuple[str, ...] = ("probabilities",) if request.decision else tuple(o.name for o in outputs),
         ) -> Outputs:
-            with threadpool_limits(1), np.errstate(all="ignore"):
+            with quietly():
                 return decided(_answer(asked.model, asked.build(given), names), request.decision)
 
         columns = _columns(asked, reference, graph)

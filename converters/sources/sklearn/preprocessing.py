@@ -10,6 +10,7 @@ Imported as edge_runtime.converters.sources.sklearn.preprocessing.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +100,11 @@ def used_columns(transformer: Any, frame: pd.DataFrame) -> list[int]:
 
 
 def blocks_of(
-    transformer: Any, rows: Rows, frame: pd.DataFrame, columns: list[int], read_as: type
+    transformer: Any, rows: Rows, frame: pd.DataFrame, columns: list[int], read_as: type, *, sparse: bool = False
 ) -> tuple[list[Block], dict[int, list[Any]]]:
     """Blocks of features that ``transformer`` (None = none) makes of the frame's ``columns``, and the categories of
-    each column that has any. Columns are counted within ``columns``; ``read_as`` is the dtype that the model reads.
+    each column that has any. Columns are counted within ``columns``; ``read_as`` is the dtype that the model reads;
+    ``sparse``: a zero that a sparse matrix leaves out is missing to it.
 
     Raises NotColumnwiseError.
     """
@@ -124,17 +126,29 @@ def blocks_of(
                     f"column {frame.columns[columns[feature.column]]!r} is text and has no encoder"
                 )
 
-        def evaluate(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.float64]:
+        def transform(given: dict[int, NDArray[Any]], n: int) -> Any:
             # Numbers are tried that overflow on the way; what the whole source refuses is asked of the whole source.
-            with np.errstate(all="ignore"), config_context(assume_finite=True):
+            with np.errstate(all="ignore"), config_context(assume_finite=True), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
                 made = rows.build(
                     chosen, {columns[c]: values for c, values in given.items() if columns[c] in chosen}, n
                 )
-                result = codes_of(made if part is None or part == "passthrough" else part.transform(made))
-                dense = result.toarray() if hasattr(result, "toarray") else np.asarray(result)
-                return dense.astype(read_as).astype(np.float64)
+                return codes_of(made if part is None or part == "passthrough" else part.transform(made))
 
-        return Block(tuple(features), evaluate)
+        def evaluate(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.float64]:
+            with np.errstate(all="ignore"):
+                return dense(transform(given, n)).astype(read_as).astype(np.float64)
+
+        def absent(given: dict[int, NDArray[Any]], n: int) -> NDArray[np.bool_]:
+            result = transform(given, n)
+            left_out = np.ones(result.shape, bool)
+            if hasattr(result, "toarray"):
+                left_out[result.tocoo().coords] = False  # a zero may be stored
+            else:
+                left_out[np.asarray(result) != 0] = False
+            return left_out
+
+        return Block(tuple(features), evaluate, absent if sparse else None)
 
     outer = transformer
     if isinstance(outer, Pipeline) and len(outer.steps) == 1:
@@ -145,6 +159,16 @@ def blocks_of(
         ]
         return [block(part, list(chosen), list(chosen)) for part, chosen in parts if len(chosen)], categories
     return [block(transformer, columns, list(range(frame.shape[1])))], categories
+
+
+def dense(made: Any) -> NDArray[Any]:
+    """An array of what may be a sparse matrix, whose own `toarray` makes 0.0 of -0.0."""
+    if not hasattr(made, "toarray"):
+        return np.asarray(made)
+    whole = np.zeros(made.shape, made.dtype)
+    stored = made.tocoo()
+    whole[stored.coords] = stored.data
+    return whole
 
 
 def codes_of(made: Any) -> Any:

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import ParityError, UnsupportedModelError
@@ -27,6 +26,7 @@ from ...features import Block, Splits, pull_back
 from ...head import Head
 from ...proof import UNIT, ProofError, prove_conditions, prove_routing, prove_sums
 from ...source import Request, Source
+from .answers import quietly
 from .asking import Asked, Domain, ask_domain, decided
 from .preprocessing import blocks_of
 
@@ -38,7 +38,8 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     this cannot be done exactly, UnsupportedModelError where it should not be done at all, ParityError if the proof
     fails."""
     asked = Asked(model, transformer, request, head)
-    blocks, categories = blocks_of(transformer, asked.rows, asked.frame, asked.used, head.reads)
+    sparse = head.sparse and asked.is_sparse(transformer)
+    blocks, categories = blocks_of(transformer, asked.rows, asked.frame, asked.used, head.reads, sparse=sparse)
     domain = ask_domain(asked, blocks, categories, request.input_dtype)
     width = len(asked.used)
     dtype = "float32" if request.input_dtype == "float32" else "float64"
@@ -54,7 +55,7 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     )
 
     def reference(given: pd.DataFrame) -> dict[str, NDArray[Any]]:
-        with threadpool_limits(1), np.errstate(all="ignore"):
+        with quietly():
             return decided(head.answer(asked.model, asked.build(given)), request.decision)
 
     numbers = [output.name for output in outputs if output.dtype == "float64" and output.name != "label"]
@@ -114,6 +115,7 @@ def _thresholds(splits: Splits, names: list[str]) -> dict[str, NDArray[np.float6
         own = np.flatnonzero((splits.column == i) & np.isfinite(splits.threshold))
         sets = [splits.members[k] for k in own.tolist() if k in splits.members and not splits.finite[k]]
         around = [[-1.0, -0.5]] if splits.cut[own].any() else []
+        around += [[splits.holes[i].low, splits.holes[i].high]] if i in splits.holes else []
         made[names[i]] = np.unique(np.concatenate([splits.threshold[own], *sets, *around]))
     return made
 

@@ -142,7 +142,18 @@ def stopped_early() -> Made:
         validation = [(data[250:], two(data[250:]))]
         stop = lightgbm.early_stopping(3, verbose=False)
         model.fit(data[:250], two(data[:250]), eval_set=validation, callbacks=[stop])
-    assert 0 < model.best_iteration_ < model.booster_.current_iteration()
+    assert 0 < model.best_iteration_ < 60
+    return model, data
+
+
+def stopped_early_and_kept() -> Made:
+    """A Booster that still has the trees behind the best ones, and all digits of its sigmoid."""
+    data = numbers()
+    first, second = (lightgbm.Dataset(part, two(part), free_raw_data=False) for part in (data[:250], data[250:]))
+    options = {**NATIVE, "objective": "binary", "learning_rate": 0.5, "sigmoid": 0.123456789}
+    stop = lightgbm.early_stopping(3, verbose=False)
+    model = lightgbm.train(options, first, 60, valid_sets=[second], callbacks=[stop], keep_training_booster=True)
+    assert 0 < model.best_iteration < model.current_iteration()
     return model, data
 
 
@@ -242,6 +253,7 @@ CASES: dict[str, Callable[[], Made]] = {
     "forest regressor": on_array(lambda: regressor(boosting_type="rf", subsample=0.6, subsample_freq=1), target_of),
     "poisson forest": on_array(lambda: regressor(boosting_type="rf", subsample=0.6, subsample_freq=1, objective="poisson"), positive),
     "stopped early": stopped_early,
+    "stopped early and kept": stopped_early_and_kept,
     "from a start": from_a_start,
     "not from the average": on_array(lambda: classifier(boost_from_average=False)),
     "monotone": on_array(lambda: classifier(monotone_constraints=[1, 0, 0, -1])),
