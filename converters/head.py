@@ -34,11 +34,14 @@ class Head:
     """``reads`` is the dtype that the model casts its features to; ``answer`` gives the outputs of a fitted model for
     rows as it takes them; ``prepares`` is a transformer of the model's own, behind the pipeline's.
 
-    ``sums`` is the dtype that the source adds leaves in. ``categories`` are those of features that training had as
-    pandas categories, by position and in training's order; ``closed`` means that a value outside them is refused, where
-    others take it for missing. ``libraries`` are named in the bundle's provenance, by their distribution's name.
-    ``sparse``: a zero that a sparse matrix leaves out is missing. ``stands_in`` is an estimator that answers for the
-    fitted one, on one thread and refusing as scikit-learn does. ``statements`` are what the certificate must say besides.
+    ``sums`` is the dtype that the source adds leaves in, ``roundings`` how many one leaf costs it there. ``categories``
+    are those of features that training had as pandas categories, by position and in training's order; ``closed`` means
+    that a value outside them is refused, where others take it for missing. ``sparse``: a zero that a sparse matrix
+    leaves out is missing.
+
+    ``libraries`` are named in the bundle's provenance, by their distribution's name. ``stands_in`` is an estimator that
+    answers for the fitted one, on one thread and refusing as scikit-learn does. ``statements`` are what the certificate
+    must say besides.
     """
 
     body: Ensemble | Linear
@@ -47,6 +50,7 @@ class Head:
     answer: Callable[[Any, Any], dict[str, NDArray[Any]]]
     prepares: Any = None
     sums: type = np.float64
+    roundings: float = 1.0
     categories: dict[int, NDArray[Any]] = field(default_factory=dict)
     closed: bool = False
     libraries: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ Imported as edge_runtime.converters.proof. The argument at length: docs/exact-tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,10 @@ def prove_conditions(
     nullable: Sequence[bool],
     conditions: Conditions,
     splits: Splits,
+    whole: Collection[int] = (),
 ) -> int:
-    """Ask the source's own preprocessing at the points that settle each condition; how many there are.
+    """Ask the source's own preprocessing at the points that settle each condition; how many there are. In ``whole``
+    columns only integers come, so there the neighbours are integers.
 
     Raises ProofError for the first one that differs.
     """
@@ -69,6 +71,8 @@ def prove_conditions(
                 ends = [] if hole is None else [np.array([np.nextafter(hole.low, -np.inf), hole.low, hole.high])]
                 at = np.concatenate([splits.threshold[index], *sets, *ends])
                 points = _settling_points(at, low, high, nullable[known.column], smooth)
+                if known.column in whole:
+                    points = np.unique(np.concatenate([np.floor(points), np.ceil(points)]))
                 values = block.seen({known.column: points}, len(points))[:, feature - start]
                 _settle(index, points, values, conditions, splits)
         start = stop
@@ -113,7 +117,7 @@ def _settle(index: NDArray[np.int64], points: Floats, values: Floats, conditions
     asked = points
     if int(conditions.feature[index[0]]) in conditions.truncated:
         values = np.trunc(values)
-        if not splits.finite[index[0]]:  # the graph cuts a fraction off before any condition, or there never is one
+        if splits.cut[index[0]]:  # the graph cuts a fraction off before any condition
             with np.errstate(invalid="ignore"):
                 asked = points - np.fmod(points, 1.0)
     hole = splits.holes.get(_column(splits, index))
@@ -259,15 +263,16 @@ def _tail(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble, spli
     return None
 
 
-def prove_sums(ensemble: Ensemble, lowered: Lowered, sums: type) -> tuple[float, float]:
+def prove_sums(ensemble: Ensemble, lowered: Lowered, sums: type, roundings: float = 1.0) -> tuple[float, float]:
     """(what the grid moves a raw sum at most, that plus what the source may lose by adding in ``sums``).
 
     Raises ProofError if a sum of the graph could depend on its order. The source's bound is the usual one for adding n
-    terms one after the other: n units of rounding, each of the largest partial sum.
+    terms one after the other: n units of rounding, each of the largest partial sum; ``roundings`` times as many where a
+    term costs more than its addition.
     """
     given = [*lowered.leaves, lowered.base[None, :]]
     if not is_exact(given):
         raise ProofError("the leaves are not on a common grid")
     wanted = [np.where(tree.inner[:, None], 0.0, tree.value) for tree in ensemble.trees] + [ensemble.base[None, :]]
     moved = sum(float(np.abs(a - b).max(initial=0.0)) for a, b in zip(given, wanted, strict=True))
-    return moved, moved + (len(wanted) + 1) * UNIT[sums] * reach(wanted)
+    return moved, moved + (roundings * len(wanted) + 2) * UNIT[sums] * reach(wanted)

@@ -45,12 +45,13 @@ class VerificationReport:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One golden row: app values of a record, or tensors by name; and the outputs. ``positions`` picks the places of a
-    tensor output that are kept (None = all)."""
+    """One golden row: app values of a record, or tensors by name; and the outputs. Of a tensor output that was read,
+    ``positions`` are the places that were kept, and ``shapes`` says what shape the whole has."""
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     positions: dict[str, NDArray[np.int64]] | None = None
+    shapes: dict[str, tuple[int, ...]] | None = None
 
 
 def encode(samples: Sequence[Sample], schema: Schema) -> dict[str, bytes]:
@@ -108,13 +109,13 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
         samples = []
         for item in document["samples"]:
             inputs = {name: _tensor(spec, read) for name, spec in item["inputs"].items()}
-            outputs, kept = {}, {}
+            outputs, kept, shapes = {}, {}, {}
             for name, spec in item["outputs"].items():
                 outputs[name] = np.array(spec["values"] if name in texts else _number(spec["values"]))
-                kept[name] = np.array(spec["positions"], np.int64)
+                kept[name], shapes[name] = np.array(spec["positions"], np.int64), _sizes(spec["shape"])
                 if not outputs[name].ndim == kept[name].ndim == 1 or len(outputs[name]) != len(kept[name]):
                     raise ValueError(f"output {name!r} has other values than positions")
-            samples.append(Sample(inputs, outputs, kept))
+            samples.append(Sample(inputs, outputs, kept, shapes))
         return samples
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"golden rows are malformed ({type(error).__name__}: {error})") from None
@@ -123,10 +124,14 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
 def _tensor(spec: dict[str, Any], read: Callable[[str], bytes]) -> NDArray[Any]:
     if spec["dtype"] not in TENSOR_DTYPES - {"str"}:
         raise ValueError(f"the dtype {spec['dtype']!r} is not one of a tensor of numbers")
-    if not all(type(size) is int and size >= 0 for size in spec["shape"]):
-        raise ValueError(f"{spec['shape']!r} is not a list of sizes")
     dtype = np.dtype(spec["dtype"])
-    return np.frombuffer(read(spec["entry"]), dtype.newbyteorder("<")).reshape(spec["shape"]).astype(dtype)
+    return np.frombuffer(read(spec["entry"]), dtype.newbyteorder("<")).reshape(_sizes(spec["shape"])).astype(dtype)
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    if type(shape) is not list or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"{shape!r} is not a list of sizes")
+    return tuple(shape)
 
 
 def differences(found: Any, wanted: Any) -> NDArray[np.float64]:

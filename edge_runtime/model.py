@@ -362,9 +362,12 @@ class Model:
     def _answered_samples(self, samples: list[Sample]) -> list[Answered]:
         pairs: list[Answered] = []
         for i, sample in enumerate(samples):
-            found, kept = self.run(sample.inputs), sample.positions or {}
+            found, kept, shapes = self.run(sample.inputs), sample.positions or {}, sample.shapes or {}
             flat = {name: found[name].ravel() for name in sample.outputs if name in found}
             for name, values in flat.items():
+                if found[name].shape != shapes[name]:
+                    problem = f"{name!r} of the shape {list(found[name].shape)}, recorded {list(shapes[name])}"
+                    raise IntegrityError(f"golden sample {i} is answered with {problem}")
                 if not 0 <= kept[name].min(initial=0) <= kept[name].max(initial=0) < max(1, len(values)):
                     raise IntegrityError(f"golden sample {i} has positions beyond the {len(values)} values of {name!r}")
             pairs.append((f"golden sample {i}", {name: v[kept[name]] for name, v in flat.items()}, sample.outputs))
@@ -380,6 +383,8 @@ def _fits(found: TensorSpec, declared: TensorSpec) -> bool:
 
 def _as_one_row(value: Any) -> Any:
     """``value`` with a row axis before its own. What has no dtype stays a list, to be read as the graph's."""
+    if isinstance(value, np.ndarray):
+        return value[None]
     return np.asarray(value)[None] if hasattr(value, "dtype") or hasattr(value, "__array__") else [value]
 
 

@@ -14,7 +14,6 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .errors import InputError
 from .session import ERRORS, failed
 from .tables import check_keys
 from .values import Coder, FloatCoder, IntegerCoder
@@ -64,8 +63,8 @@ def compile_row(
     get = operator.itemgetter(*names_of)
     scope: dict[str, Any] = {
         "local": local, "new_slot": new_slot, "get": get, "slow": slow, "pack": packer.pack_into, "options": options,
-        "finish": finish, "nan": float("nan"), "StructError": struct.error, "InputError": InputError,
-        "ERRORS": ERRORS, "failed": failed,
+        "finish": finish, "nan": float("nan"), "StructError": struct.error, "ERRORS": ERRORS,
+        "failed": failed,
     }  # fmt: skip
     checks: list[str] = []
     for i, coder in enumerate(coders):
@@ -83,7 +82,7 @@ def compile_row(
             f"        {', '.join(names)} = get(row)",
             *checks,
             f"        pack(buffer, 0, {', '.join(names[i] for i in order)})",
-            "    except (KeyError, TypeError, OverflowError, StructError, InputError):",
+            "    except (KeyError, TypeError, OverflowError, StructError):",
             "        return slow(row)",
             "    try:",
             "        run(binding, options)",

@@ -45,6 +45,8 @@ def check_tensors(tensors: Mapping[str, Any], specs: tuple[TensorSpec, ...]) -> 
 
 
 def _array(value: Any, spec: TensorSpec) -> NDArray[Any]:
+    if hasattr(value, "filled") and np.any(value.mask):  # numpy's masked array, whose mask asarray would drop
+        raise InputError("masked values", column=spec.name, expected="a value at every place")
     if spec.dtype == "str":
         return _texts(value, spec)
     wanted = np.dtype(spec.dtype)

@@ -142,6 +142,7 @@ def _restore(model: Any, trees: Trees) -> None:
     classes = trees.model["model_info"].get("class_params")
     if classes is not None:
         model.get_metadata()["class_params"] = json.dumps(classes, ensure_ascii=False)
+    model.classes_  # noqa: B018 - raises where CatBoost cannot read them
     again = exported(model, None)
     if again["model_info"].get("class_params") != classes or any(
         again.get(part) != trees.model.get(part) for part in PARTS - {"model_info"}
@@ -210,7 +211,7 @@ def _ending(estimator: Any, trees: Trees, targets: int) -> tuple[Ending, str]:
     classes, dtype = classes_of(np.asarray(estimator.classes_))
     if targets != (1 if CLASSES[loss] == "logistic" else len(classes)):
         raise UnsupportedModelError(
-            f"{name} has {targets} raw sums for {len(classes)} classes", advice="train it on two classes or more"
+            f"{name} has {targets} raw sums for {len(classes)} classes", advice="train it on rows of every class"
         )
     return Ending(CLASSES[loss], classes=classes, class_dtype=dtype), "Class"
 

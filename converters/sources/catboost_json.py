@@ -117,7 +117,16 @@ class Trees:
             index = split["split_index"]
             if index < 0 or known[index] != (kind, split[f"{kind}_feature_index"], split[value]):
                 raise ValueError("a split is none of the listed ones")
-        self.ensemble()
+        labels, count = self.model["model_info"].get("class_params"), max(2, self.ensemble().targets)
+        if labels is not None and (
+            len(labels["class_names"]) not in (0, count)
+            or labels["class_to_label"] != list(range(count))
+            or labels["classes_count"] not in (0, count)
+        ):
+            raise UnsupportedModelError(
+                f"the trees' sums are of other classes than {labels['class_names']!r}",
+                advice="train it on rows of every class",
+            )
         self.loss()
 
     def splits(self) -> Iterator[Json]:
@@ -158,7 +167,9 @@ class Trees:
         """A tree with one condition per level, written out: nodes level by level, the first condition at the root."""
         splits = [self.split(split) for split in tree.get("splits") or []]
         depth = len(splits)
-        values = np.array(tree["leaf_values"], np.float64).reshape(2**depth, targets)
+        values = np.array(tree["leaf_values"], np.float64)
+        if len(values) != 2**depth * targets:
+            raise ValueError(f"a tree of {depth} levels has {len(values)} leaves")
         number = np.arange(2 ** (depth + 1) - 1)
         level = np.frexp(number + 1.0)[1] - 1
         inner = number < 2**depth - 1
@@ -166,7 +177,7 @@ class Trees:
         leaf = number[~inner] - (2**depth - 1)  # the first condition is its highest bit; in CatBoost, the lowest
         theirs = sum((leaf >> (depth - 1 - k) & 1) << k for k in range(depth)) + np.zeros_like(leaf)
         value = np.zeros((len(number), targets))
-        value[~inner] = values[theirs]
+        value[~inner] = values.reshape(2**depth, targets)[theirs]
         left = np.where(inner, 2 * number + 1, -1)
         right = np.where(inner, 2 * number + 2, -1)
         return _tree([splits[k] if k < depth else None for k in level.tolist()], left, right, value)

@@ -58,10 +58,12 @@ LOGARITHMIC = ("poisson", "gamma", "tweedie")
 TWO_CLASSES = ("binary", "cross_entropy")
 CLASSES = ("multiclass",)
 READING_SECONDS = 300
+AS_FLOAT32 = "checked: integers are read as float32, as LightGBM takes an array of them, also beside a missing one"
 
-# The memory that it may take is bounded: a number in the file decides how much LightGBM asks for.
+# The memory that it may take is bounded: a number in the file decides how much LightGBM asks for. Threads count as well.
 CHILD = """\
 import os, sys
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 out, sys.stdout = sys.stdout.buffer, sys.stderr  # LightGBM logs to stdout
 try:
     import resource
@@ -214,7 +216,7 @@ def _head(model: Any, rows: Any, frame: pd.DataFrame | None) -> Head:
     return Head(
         ensemble, ending, np.float32 if integers else np.float64, classify if ending.classes else regress,
         categories=_categories(booster, text, rows), libraries=("lightgbm",),
-        stands_in=_OneThread(model, frame, text.objective, integers),
+        stands_in=_OneThread(model, frame, text.objective, integers), statements=(AS_FLOAT32,) if integers else (),
     )  # fmt: skip
 
 
@@ -246,6 +248,7 @@ def _ending(text: Text, booster: lightgbm.Booster, estimator: Any) -> tuple[Endi
     if text.objective in LOGARITHMIC and not classifier:
         return Ending("exp"), 1.0 / n
     kind = "a Booster" if estimator is None else type(estimator).__name__
+    kind += f" of {len(classes)} classes" if classifier else ""
     known = (*TWO_CLASSES, *CLASSES) if classifier else (*filter(None, PLAIN), *LOGARITHMIC)
     raise UnsupportedModelError(
         f"the objective {text.objective or 'of your own'} in {kind} is not read",

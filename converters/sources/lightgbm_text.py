@@ -195,8 +195,12 @@ class _Nodes:
             self.items("shrinkage", "float", 1)
         if ((self.feature < 0) | (self.feature >= width)).any() or ((decision < 0) | (self.missing > NAN)).any():
             raise _Malformed(f"{self.where} has a split on a feature or of a kind that there is not")
-        if np.isnan(self.threshold).any() or not np.isfinite(self.value).all():
-            raise _Malformed(f"{self.where} has a number that is none")
+        if np.isnan(self.threshold).any():
+            raise _Malformed(f"{self.where} has a threshold that is no number")
+        if not np.isfinite(self.value).all():
+            raise UnsupportedModelError(
+                f"{self.where} has an infinite leaf", advice="train with a smaller learning_rate or more data per leaf"
+            )
 
     def tree(self, target: int) -> Tree:
         default = np.where(self.missing == NONE, self.threshold >= 0.0, self.default_left)  # NONE: NaN counts as zero

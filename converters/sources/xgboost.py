@@ -246,9 +246,11 @@ def _head(model: dict[str, Any], rounds: int | None, classes: int | None) -> Hea
     categories = _categories(inner)
     base = _base(model, part, inner)
     ending, answer = _ending(model["learner"]["objective"]["name"], classes, len(base))
+    # An estimator adds the base to each leaf of a dart and subtracts it again.
+    roundings = 2.0 * max(1.0, float(weights.max())) if part["name"] == "dart" else 1.0
     return Head(
-        Ensemble(trees, base), ending, np.float32, answer, sums=np.float32, categories=categories, closed=True,
-        libraries=LIBRARIES, sparse=True,
+        Ensemble(trees, base), ending, np.float32, answer, sums=np.float32, roundings=roundings, categories=categories,
+        closed=True, libraries=LIBRARIES, sparse=True,
     )  # fmt: skip
 
 
@@ -293,17 +295,24 @@ def _base(model: dict[str, Any], part: dict[str, Any], inner: dict[str, Any]) ->
 def _categories(inner: dict[str, Any]) -> dict[int, NDArray[Any]]:
     """The categories that training saw, by feature; none of a model that was trained on codes.
 
-    Up to 3.3, XGBoost cuts other text than ASCII in the wrong places: what it kept tells nothing, and the frame's own
-    categories have to do.
+    Up to 3.3, XGBoost cuts other text than ASCII in the wrong places. What it kept is no name then, and the frame's own
+    categories have to do, unless two became one: XGBoost itself mixes these up. Raises UnsupportedModelError for them.
     """
     made: dict[int, NDArray[Any]] = {}
     for i, known in enumerate(inner.get("cats", {}).get("enc", [])):
         values = known["values"]
         if "offsets" not in known:
             made[i] = np.array(values, NUMBERS[known["type"]])
-        elif len(known["offsets"]) > 1 and all(0 <= value < 128 for value in values):
-            text = bytes(values).decode("ascii")
-            made[i] = np.array([text[start:end] for start, end in pairwise(known["offsets"])], object)
+            continue
+        text = np.array(values, np.int8).tobytes()
+        names = [text[start:end] for start, end in pairwise(known["offsets"])]
+        if len(set(names)) < len(names):
+            raise UnsupportedModelError(
+                f"XGBoost takes two categories of feature {i} for one, since some are not ASCII",
+                advice="train on ASCII names, or on the codes of an OrdinalEncoder",
+            )
+        if names and text.isascii():
+            made[i] = np.array([name.decode("ascii") for name in names], object)
     return made
 
 

@@ -84,6 +84,7 @@ def test_tensors_come_back_to_their_last_bit(dtype: str, shape: tuple[int, ...])
     assert found.inputs["x"].tobytes() == x.tobytes()
     assert found.positions is not None
     kept = found.positions["y"]
+    assert found.shapes == {"y": shape}
     assert differences(y.ravel()[kept], found.outputs["y"]).max(initial=0.0) == 0.0
 
 
@@ -156,6 +157,7 @@ NO_TENSORS: dict[str, list[Any]] = {
 NO_OUTPUTS: dict[str, list[Any]] = {
     "positions": [[0, 1], [], [[0]], 0, None, [2**70], ["a"], {}],
     "values": [[], [1.0, 2.0], [[1.0]], 1.0, [[1.0], [2.0, 3.0]], {}],
+    "shape": [None, {}, [-1], ["1"], [1.0], 1],
 }
 
 

@@ -751,6 +751,7 @@ def answers(model=model, ask=None):
 
 
 wanted = answers()
+session, slot = model.session, getattr(model._local, "slot", None)
 worker = threading.Thread(target=answers)
 worker.start(); worker.join()
 busy = threading.Thread(target=lambda: [answers() for _ in range(3)])
@@ -761,6 +762,8 @@ if "busy" in sys.argv:
 def child():
     assert answers() == wanted
     assert answers(ask=f) == wanted
+    assert model.session is not session  # whose threads are not here
+    assert slot is None or model._local.slot is not slot
     assert answers(never_used) == wanted
     found = []
     other = threading.Thread(target=lambda: found.append(answers()))

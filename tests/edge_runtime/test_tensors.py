@@ -91,6 +91,12 @@ def test_what_fits_is_not_copied() -> None:
     assert check(np.arange(3, dtype=">f4")).tolist() == [0.0, 1.0, 2.0]
 
 
+def test_a_mask_that_hides_nothing_is_no_harm() -> None:
+    """A masked array without masked values is an array."""
+    for mask in (np.ma.nomask, [False, False]):
+        assert check(np.ma.masked_array([1.0, 2.0], mask)).tolist() == [1.0, 2.0]
+
+
 def test_bools_are_bools_only() -> None:
     """Neither is a number one, nor the other way round."""
     assert check([True, False], "bool").tolist() == [True, False]
@@ -129,6 +135,8 @@ def test_text_is_taken_from_anything_that_holds_text(value: Any) -> None:
         (np.array([300]), "int8", "int64 values that int8 cannot hold"),
         (np.array([-1]), "uint64", "int64 values that uint64 cannot hold"),
         (np.array([np.nan]), "int64", "float64 values that int64 cannot hold"),
+        (np.ma.masked_array([1.0, 2.0], [False, True]), "float32", "masked values"),
+        (np.ma.masked_array(["a"], [True]), "str", "masked values"),
     ],
 )
 def test_what_the_graph_cannot_take_is_refused(value: Any, dtype: str, says: str) -> None:

@@ -6,6 +6,7 @@ Imported as edge_runtime.converters.sources.sklearn.asking.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from ...source import Request
 from ...trees import cut_columns, zero_columns
 from .answers import quietly
 from .pipeline import names_of, on_one_thread
-from .preprocessing import Rows, used_columns
+from .preprocessing import Rows, read_together
 
 __all__ = ["UNKNOWN_TEXT", "Asked", "Domain", "arriving", "ask_domain", "decided"]
 
@@ -91,11 +92,12 @@ class Asked:
             self.frame = as_trained(self.frame, head.categories)
         # An array's columns go by position, so it has them all.
         everything = list(range(self.frame.shape[1]))
-        self.used = everything if names_of(model) is None else used_columns(transformer, self.frame)
+        groups = read_together(transformer, self.frame)
+        self.used = everything if names_of(model) is None else sorted(set(itertools.chain(*groups)))
         dtypes = ["float64"] * self.frame.shape[1]  # of columns that nobody looks at
         for c in self.used:
             dtypes[c] = column_dtype(self.frame, c, request.input_dtype, transformer)
-        self.rows = rows_of(model, self.frame, dtypes, closed=head is not None and head.closed)
+        self.rows = rows_of(model, self.frame, dtypes, groups, closed=head is not None and head.closed)
         self.names = [self.rows.names[c] for c in self.used]
         self.dtypes = [dtypes[c] for c in self.used]
         self.model = on_one_thread(model)
@@ -174,8 +176,8 @@ def as_trained(frame: pd.DataFrame, categories: dict[int, NDArray[Any]]) -> pd.D
     """Columns as the categories that training had, whatever those of ``frame`` are: files hold text."""
     frame = frame.copy(deep=False)
     for i, known in categories.items():
-        values = frame.iloc[:, i]
-        made = pd.Categorical(values, categories=pd.Index(known))
+        values = frame.iloc[:, i].astype(object)
+        made = pd.Categorical(values.where(values.isin(list(known))), categories=pd.Index(known))
         if not made.notna().any() and values.notna().any():
             raise UnsupportedModelError(
                 f"column {frame.columns[i]!r} has none of the categories of training ({known[:3].tolist()}…)",
@@ -185,7 +187,7 @@ def as_trained(frame: pd.DataFrame, categories: dict[int, NDArray[Any]]) -> pd.D
     return frame
 
 
-def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str], *, closed: bool) -> Rows:
+def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str], groups: list[list[int]], *, closed: bool) -> Rows:
     typical: list[Any] = []
     marker: Any = np.nan
     for c, dtype in enumerate(dtypes):
@@ -203,6 +205,7 @@ def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str], *, closed: bool)
         tuple(typical),
         marker,
         kinds,
+        frozenset(c for group in groups if any(dtypes[k] == "float32" for k in group) for c in group),
         names_of(model) is None,
         closed,
     )

@@ -27,38 +27,41 @@ from edge_runtime.schema import INTEGER_RANGE
 from ...features import Block, Feature
 from .rules import RULES, NotColumnwiseError, is_missing
 
-__all__ = ["NotColumnwiseError", "Rows", "blocks_of", "used_columns"]
+__all__ = ["NotColumnwiseError", "Rows", "blocks_of", "read_together"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """How rows are put before the source: ``names`` and app ``dtypes`` of its columns, one ``typical`` value each, the
-    marker that stands for a missing text, pandas' dtype of text and categories (``kinds``), whether the source takes an
-    array, and whether it refuses a value outside a column's categories (``closed``)."""
+    marker that stands for a missing text, pandas' dtype of text and categories (``kinds``), the columns that enter a
+    transformer ``beside`` one of float32, whether the source takes an array, and whether it refuses a value outside a
+    column's categories (``closed``)."""
 
     names: tuple[str, ...]
     dtypes: tuple[str, ...]
     typical: tuple[Any, ...]
     missing_text: Any
     kinds: tuple[Any, ...]
+    beside: frozenset[int]
     positional: bool
     closed: bool = False
 
     def build(self, columns: list[int], given: dict[int, NDArray[Any]], n: int) -> Any:
         """Rows of ``columns``: values where given, the typical one elsewhere; as the source takes them."""
+        narrow = self.beside if any(self.dtypes[c] == "float32" for c in columns) else frozenset()
         made: dict[str, Any] = {}
         for c in columns:
             values = given.get(c)
             if values is None:
                 values = np.full(n, self.typical[c], object if self.dtypes[c] == "str" else None)
-            made[self.names[c]] = self.column(c, values)
+            made[self.names[c]] = self.column(c, values, c in narrow)
         if self.positional:
             return np.column_stack([np.asarray(values) for values in made.values()])
         return pd.DataFrame(made)
 
-    def column(self, c: int, values: NDArray[Any]) -> Any:
+    def column(self, c: int, values: NDArray[Any], narrow: bool) -> Any:
         """Values of one column in the dtype of the app; integers and bools as floats where one is missing or they are
-        probed, in the narrowest that leaves the arithmetic of their neighbours as it is."""
+        probed, ``narrow`` ones as float32 if it holds them: the arithmetic of their neighbours stays as it is."""
         kind = self.kinds[c]
         if isinstance(kind, pd.CategoricalDtype):
             known = set(kind.categories)
@@ -81,22 +84,24 @@ class Rows:
                 return values.astype(self.dtypes[c])
         if values.dtype.kind != "f":
             return values
-        narrow = "float32" in self.dtypes and np.result_type(self.dtypes[c], np.float32) == np.float32
-        return values.astype(np.float32 if narrow else np.float64)
+        fits = np.result_type(self.dtypes[c], np.float32) == np.float32
+        return values.astype(np.float32 if narrow and fits else np.float64)
 
 
-def used_columns(transformer: Any, frame: pd.DataFrame) -> list[int]:
-    """Positions of the frame's columns that the preprocessing looks at."""
+def read_together(transformer: Any, frame: pd.DataFrame) -> list[list[int]]:
+    """Positions of the frame's columns, by the transformer that they enter side by side: such are of one dtype before
+    anything is computed. A column that is in none is not looked at."""
     first = transformer
     while isinstance(first, Pipeline):
         first = next((step for _, step in first.steps if step not in ("passthrough", None)), None)
     if not isinstance(first, ColumnTransformer):
-        return list(range(frame.shape[1]))
-    used: set[int] = set()
+        return [list(range(frame.shape[1]))]
+    groups = []
     for _, part, columns in first.transformers_:
-        if part != "drop":
-            used.update(_get_column_indices(frame, columns))
-    return sorted(used)
+        if not (isinstance(part, str) and part == "drop"):
+            places = _get_column_indices(frame, columns)
+            groups += [[places[i] for i in group] for group in read_together(part, frame.iloc[:, places])]
+    return groups
 
 
 def blocks_of(

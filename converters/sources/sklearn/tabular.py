@@ -98,9 +98,9 @@ def _lower_trees(
     space = domain.space(asked.dtypes, ensemble, splits)
     lowered = trees.lower(ensemble, splits, space, dtype)
     try:
-        count = prove_conditions(blocks, domain.finite, domain.bounds, domain.nullable, conditions, splits)
+        count = prove_conditions(blocks, domain.finite, domain.bounds, domain.nullable, conditions, splits, whole)
         leaves = prove_routing(ensemble, splits, lowered, space, lowered.model.SerializeToString())
-        _, raw = prove_sums(ensemble, lowered, head.sums)
+        _, raw = prove_sums(ensemble, lowered, head.sums, head.roundings)
     except ProofError as error:
         raise ParityError(f"the lowered trees do not answer as their source: {error}", rows="") from error
     proven = f"proven: every {dtype} input is routed as by the source ({count:,} conditions, {leaves:,} leaves)"

