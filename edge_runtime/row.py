@@ -63,8 +63,8 @@ def compile_row(
     get = operator.itemgetter(*names_of)
     scope: dict[str, Any] = {
         "local": local, "new_slot": new_slot, "get": get, "slow": slow, "pack": packer.pack_into, "options": options,
-        "finish": finish, "nan": float("nan"), "StructError": struct.error, "ERRORS": ERRORS,
-        "failed": failed,
+        "finish": finish, "nan": float("nan"), "StructError": struct.error,
+        "ERRORS": ERRORS, "failed": failed,
     }  # fmt: skip
     checks: list[str] = []
     for i, coder in enumerate(coders):

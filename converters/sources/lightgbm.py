@@ -60,7 +60,7 @@ CLASSES = ("multiclass",)
 READING_SECONDS = 300
 AS_FLOAT32 = "checked: integers are read as float32, as LightGBM takes an array of them, also beside a missing one"
 
-# The memory that it may take is bounded: a number in the file decides how much LightGBM asks for. Threads count as well.
+# The memory that it may take, threads included, is bounded: a number in the file decides how much LightGBM asks for.
 CHILD = """\
 import os, sys
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")

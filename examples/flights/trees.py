@@ -152,7 +152,7 @@ def flights_table(rows: pd.DataFrame, late: np.ndarray[Any, Any], folder: Path) 
         ]
         feeds = [other.feed(part[i : i + 1]) for i in range(len(part))]
         run = other.session
-        one = ratio(rotate(model.predict_one, records), rotate(lambda feed, run=run: run.run(None, feed), feeds), 200)
+        one = ratio(rotate(model.predict_one, records), rotate(partial(run.run, None), feeds), 200)
         bulk_rows = rows[:100_000]
         bulk = ratio(partial(model.predict, bulk_rows), partial(usual_bulk, run, other, bulk_rows), 1, rounds=11)
         cells = [

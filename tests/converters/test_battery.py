@@ -184,7 +184,7 @@ def test_no_bit_of_an_answer_depends_on_the_number_of_threads(exact_case: Conver
 
 
 def test_labels_do_not_depend_on_the_other_rows_and_numbers_hardly(usual_case: Converted) -> None:
-    """What skl2onnx converts keeps its labels in any block, order and thread; its numbers stay within the certificate."""
+    """What skl2onnx converts keeps its labels in any block, order and thread; its numbers stay as certified."""
     model, data = usual_case.one, usual_case.data
     tolerance = model.manifest.certificate.tolerance if model.manifest else {}
     whole = model.predict(data)

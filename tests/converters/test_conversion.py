@@ -180,7 +180,7 @@ def leaf_shares(model: Trained) -> list[float]:
     GaussianNB,
 ], ids=["boosting", "forest", "linear", "converted"])  # fmt: skip
 def test_the_decision_is_the_same_everywhere(make: Any, tmp_path: Path) -> None:
-    """Record, table, golden rows, saved and loaded: the caller's two names, and yes exactly where the score is above."""
+    """Rows, table, golden rows, saved and loaded: the caller's two names, and a yes exactly where the score is above."""
     model = make().fit(ROWS, BENIGN)
     conversion = convert(model, data=ROWS, decision=Decision("score", "is_benign", 0.7))
     conversion.save(tmp_path / "decides.edge")
@@ -215,16 +215,14 @@ def test_a_score_at_the_threshold_is_no_yes() -> None:
         assert [device.predict_one({"x0": value})["yes"] for value in (0.0, 1.0)] == wanted
 
 
-def test_a_share_that_no_sum_can_repeat_is_refused_as_a_threshold_not_decided_otherwise() -> None:
-    """3 of 10 is no binary fraction: the source's 0.3 is not above 0.3, and a graph that says otherwise is not written."""
+def test_a_threshold_that_rounding_would_cross_is_refused_not_decided_otherwise() -> None:
+    """3 of 10 is no binary fraction: the source's 0.3 is not above 0.3. A graph that says otherwise is not written."""
     rows = np.repeat([0.0, 1.0], 10)[:, None]
     model = DecisionTreeClassifier().fit(rows, [1] * 3 + [0] * 7 + [1] * 9 + [0])
-    try:
-        device = convert(model, data=rows, decision=Decision("p", "yes", 0.3)).model()
-    except ParityError as error:
-        assert "yes: source False, model True" in error.rows
-    else:
-        assert device.predict(rows)["yes"].tolist() == (model.predict_proba(rows)[:, 1] > 0.3).tolist()
+    with pytest.raises(ParityError, match="yes: source False, model True"):
+        convert(model, data=rows, decision=Decision("p", "yes", 0.3))
+    device = convert(model, data=rows, decision=Decision("p", "yes", 0.31)).model()
+    assert device.predict(rows)["yes"].tolist() == (model.predict_proba(rows)[:, 1] > 0.31).tolist()
 
 
 @pytest.mark.parametrize("name", ["three classes", "a regressor", "three classes, converted", "a regressor, converted"])
@@ -367,4 +365,4 @@ def test_the_public_names_are_there_and_load_late() -> None:
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[0] == "[]"
     with pytest.raises(AttributeError, match="no attribute 'converter'"):
-        _ = converters.converter  # type: ignore[attr-defined]
+        _ = converters.converter

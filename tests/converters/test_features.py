@@ -191,7 +191,7 @@ def test_a_missing_feature_goes_where_the_source_sends_it() -> None:
 def test_what_is_no_single_condition_is_not_pulled_back() -> None:
     """Several floats against all others: a set of floats with fractions has no condition of its own."""
     block, column = categories((0.0, 1.0, 0.0, 1.0, 0.0), coded=False, whole=False, unknown=True, missing=False)
-    with pytest.raises(NotPulledBackError, match="a split sends .* of .* categories to one side"):
+    with pytest.raises(NotPulledBackError, match=r"a split sends .* of .* categories to one side"):
         pulled(block, [0.5], [True], finite={0: column}, nullable=False)
     block, column = categories((0.0, 1.0, 0.0, 0.0, 0.0), coded=False, whole=False, unknown=True, missing=False)
     splits = pulled(block, [0.5], [True], finite={0: column}, nullable=False)

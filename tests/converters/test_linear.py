@@ -32,7 +32,7 @@ def number(column: int, *steps: tuple[str, float]) -> Block:
 def flags(
     column: int, table: Floats, *, coded: bool = True, unknown: bool, missing: bool
 ) -> tuple[Block, FiniteColumn]:
-    """A column of categories whose features have the rows of ``table``: one per category, then unknown, then missing."""
+    """A column of categories whose features are the rows of ``table``: one per category, then unknown, then missing."""
     known = len(table) - unknown - missing
     codes = np.array([*range(known), *[-1] * unknown, *[math.nan] * missing], np.float64)
     inputs = np.arange(len(table)).astype(object)

@@ -38,7 +38,8 @@ class Case:
 
     def __init__(self, model: Pipeline, rows: pd.DataFrame) -> None:
         head = heads.head(model.steps[-1][1])
-        assert head is not None and isinstance(head.body, Ensemble)
+        assert head is not None
+        assert isinstance(head.body, Ensemble)
         self.ensemble = head.body
         request = Request(read_data(rows), "auto", None)
         own = [] if head.prepares is None else [("own", head.prepares)]
@@ -126,6 +127,7 @@ def test_every_graph_that_answers_otherwise_is_refused(case: Case) -> None:
     rng = np.random.default_rng(1)
     original = case.lowered.model.SerializeToString()
     right = answers(original, case.cells)
+    assert right is not None
     changed = 0
     while changed < MUTATIONS // len(CASES) + 1:
         mutant = mutated(original, rng)
@@ -148,10 +150,10 @@ def test_every_condition_that_is_off_by_one_float_is_refused(case: Case) -> None
             with pytest.raises(ProofError):
                 case.conditions_proven(replace(case.splits, threshold=threshold))
     for name in ("swap", "missing"):
-        for i in range(len(case.splits.threshold)):
+        for place in range(len(case.splits.threshold)):
             flags = getattr(case.splits, name).copy()
-            flags[i] = ~flags[i]
-            column = int(case.splits.column[i])
+            flags[place] = ~flags[place]
+            column = int(case.splits.column[place])
             if name == "missing" and not case.domain.nullable[column]:
                 continue  # never asked
             with pytest.raises(ProofError):
@@ -228,7 +230,8 @@ def mutated(graph: bytes, rng: np.random.Generator) -> bytes:
         change("membership_values", lambda values, i: values[i] + 1.0)
     else:
         change("nodes_splits", lambda values, i: values[i] + 1.0)
-    return model.SerializeToString()
+    raw: bytes = model.SerializeToString()
+    return raw
 
 
 def numpy_columns(model: onnx.ModelProto) -> range:

@@ -1,4 +1,4 @@
-"""Pipelines put together at random, on data made up at random: each converts, and answers rows that nobody showed it."""
+"""Pipelines put together at random, on data made up at random: each converts, and answers rows that it never saw."""
 
 from __future__ import annotations
 
@@ -105,7 +105,6 @@ def test_a_pipeline_at_random_answers_rows_at_random(drawn: tuple[Any, list[str]
     device = convert(model, data=data).model()
     fresh = rows(kinds, seed + 1, 50, gaps=gaps, words=len(WORDS))
     nullable = {column.name for column in device.schema.columns if column.nullable}
-    fresh = fresh[[name for name in fresh]]
     for name in fresh:
         if name not in nullable:
             fresh = fresh[fresh[name].notna()]

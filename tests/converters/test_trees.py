@@ -131,7 +131,9 @@ def test_a_target_without_a_tree_has_its_base() -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_thresholds_are_compared_as_float64(dtype: str) -> None:
     """A float32 input is widened, not the threshold narrowed: 0.1 and its neighbours stay apart."""
-    tree = Tree(np.array([0, 0, 0]), np.array([0.1, 0.0, 0.0]), np.array([1, -1, -1]), np.array([2, -1, -1]), np.zeros(3, bool), np.array([[0.0], [1.0], [2.0]]))  # fmt: skip
+    left, right = np.array([1, -1, -1]), np.array([2, -1, -1])
+    value = np.array([[0.0], [1.0], [2.0]])
+    tree = Tree(np.zeros(3, np.int64), np.array([0.1, 0.0, 0.0]), left, right, np.zeros(3, bool), value)
     made, _ = lowered(Ensemble((tree,), np.zeros(1)), dtype)
     values = (
         [0.1, math.nextafter(0.1, 1.0)]

@@ -18,7 +18,10 @@ from edge_runtime.converters.sources.sklearn import linear
 
 ROWS, PROGRESS = load_diabetes(return_X_y=True)
 ROWS = ROWS[:, :3]
-SLOW = {lm.LassoCV: {"cv": 3}, lm.ElasticNetCV: {"cv": 3}, lm.LassoLarsCV: {"cv": 3}, lm.LarsCV: {"cv": 3}, lm.TheilSenRegressor: {"max_subpopulation": 200, "random_state": 0}}  # fmt: skip
+SLOW: dict[Any, dict[str, Any]] = {
+    **dict.fromkeys((lm.LassoCV, lm.ElasticNetCV, lm.LassoLarsCV, lm.LarsCV), {"cv": 3}),
+    lm.TheilSenRegressor: {"max_subpopulation": 200, "random_state": 0},
+}
 TWO = (lm.MultiTaskLasso, lm.MultiTaskElasticNet)
 
 

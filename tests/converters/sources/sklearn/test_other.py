@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,22 +29,29 @@ ROWS, KIND = load_iris(return_X_y=True)
 TUMOURS, BENIGN = load_breast_cancer(return_X_y=True)
 
 
-@pytest.mark.parametrize(
-    ("make", "outputs"),
-    [
-        (lambda: GaussianNB().fit(ROWS, KIND), {"label": ("int64", (None,)), "probabilities": ("float64", (None, 3))}),
-        (lambda: GaussianNB().fit(ROWS, np.array(["a", "b", "c"])[KIND]), {"label": ("str", (None,)), "probabilities": ("float64", (None, 3))}),
-        (lambda: GaussianNB().fit(ROWS, KIND > 0), {"label": ("bool", (None,)), "probabilities": ("float64", (None, 2))}),
-        (lambda: GaussianNB().fit(ROWS, KIND.astype(float)), {"label": ("float64", (None,)), "probabilities": ("float64", (None, 3))}),
-        (lambda: SVC().fit(ROWS, KIND), {"label": ("int64", (None,)), "scores": ("float64", (None, 3))}),
-        (lambda: KMeans(3, n_init=1, random_state=0).fit(ROWS), {"label": ("int64", (None,))}),
-        (lambda: IsolationForest(n_estimators=4, random_state=0).fit(ROWS), {"label": ("int64", (None,)), "score": ("float64", (None,))}),
-        (lambda: StandardScaler().fit(ROWS), {"features": ("float64", (None, 4))}),
-    ],
-    ids=["numbers", "text", "bools", "floats", "scores", "clusters", "outliers", "transformer"],
-)  # fmt: skip
-def test_outputs_have_the_names_of_the_contract_and_the_dtype_of_training(make: Any, outputs: Any) -> None:
+def classes(dtype: str, of: int) -> dict[str, Any]:
+    return {"label": (dtype, (None,)), "probabilities": ("float64", (None, of))}
+
+
+OUTPUTS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
+    "numbers": (lambda: GaussianNB().fit(ROWS, KIND), classes("int64", 3)),
+    "text": (lambda: GaussianNB().fit(ROWS, np.array(["a", "b", "c"])[KIND]), classes("str", 3)),
+    "bools": (lambda: GaussianNB().fit(ROWS, KIND > 0), classes("bool", 2)),
+    "floats": (lambda: GaussianNB().fit(ROWS, KIND.astype(float)), classes("float64", 3)),
+    "scores": (lambda: SVC().fit(ROWS, KIND), {"label": ("int64", (None,)), "scores": ("float64", (None, 3))}),
+    "clusters": (lambda: KMeans(3, n_init=1, random_state=0).fit(ROWS), {"label": ("int64", (None,))}),
+    "outliers": (
+        lambda: IsolationForest(n_estimators=4, random_state=0).fit(ROWS),
+        {"label": ("int64", (None,)), "score": ("float64", (None,))},
+    ),
+    "transformer": (lambda: StandardScaler().fit(ROWS), {"features": ("float64", (None, 4))}),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_outputs_have_the_names_of_the_contract_and_the_dtype_of_training(name: str) -> None:
     """skl2onnx gives bools and floats back as integers; here a label is what it was in training."""
+    make, outputs = OUTPUTS[name]
     model = make()
     device = convert(model, data=ROWS).model()
     assert {spec.name: (spec.dtype, spec.shape) for spec in device.schema.outputs} == outputs
@@ -101,7 +109,7 @@ def flights() -> tuple[pd.DataFrame, Any]:
 def test_trees_behind_a_scaler_would_fail_on_the_usual_way(
     flights: tuple[pd.DataFrame, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """skl2onnx scales in float32 and moves rows across thresholds. That is why trees are lowered, and lowered they agree."""
+    """skl2onnx scales in float32 and moves rows across thresholds. That is why trees are lowered; lowered, they agree."""
     frame, model = flights
     assert convert(model, data=frame).report.largest["probabilities"] <= 1e-12
     monkeypatch.setattr(trees, "head", lambda estimator: None)

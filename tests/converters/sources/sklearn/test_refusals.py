@@ -93,7 +93,7 @@ MODELS: dict[str, tuple[Callable[[], Any], str]] = {
         "FunctionTransformer calls square, which a graph cannot hold",
     ),
     "not fitted": (tree, "DecisionTreeClassifier is not fitted; call fit before convert"),
-    "pipeline, not fitted": (lambda: make_pipeline(StandardScaler(), tree()), "DecisionTreeClassifier is not fitted; call"),
+    "pipeline, not fitted": (lambda: make_pipeline(StandardScaler(), tree()), "DecisionTreeClassifier is not fitted"),
     "nothing that skl2onnx knows": (lambda: fit(KernelRidge()), r"KernelRidge .*skl2onnx .* cannot convert"),
     "boosting on another model": (
         lambda: fit(GradientBoostingClassifier(n_estimators=2, init=tree())),
@@ -117,17 +117,14 @@ def test_a_model_that_only_python_could_run_is_refused(name: str) -> None:
     assert isinstance(caught.value, TypeError)
 
 
+PLAIN_DATES = WHEN.assign(a=WHEN["a"].dt.date)
+ENCODED = make_column_transformer((OneHotEncoder(), ["a"]), remainder="passthrough")
 DATES: dict[str, tuple[Callable[[], Any], pd.DataFrame]] = {
     "straight into a model": (lambda: fit(HistGradientBoostingClassifier(max_iter=2)), WHEN),
     "through an ordinal encoder": (lambda: fit(make_pipeline(OrdinalEncoder(), tree()), WHEN), WHEN),
-    "through a one-hot encoder": (
-        lambda: fit(make_pipeline(make_column_transformer((OneHotEncoder(), ["a"]), remainder="passthrough"), tree()), WHEN),
-        WHEN,
-    ),
-    "as objects": (
-        lambda: fit(make_pipeline(OrdinalEncoder(), tree()), WHEN.assign(a=WHEN["a"].dt.date)), WHEN.assign(a=WHEN["a"].dt.date),
-    ),
-}  # fmt: skip
+    "through a one-hot encoder": (lambda: fit(make_pipeline(ENCODED, tree()), WHEN), WHEN),
+    "as objects": (lambda: fit(make_pipeline(OrdinalEncoder(), tree()), PLAIN_DATES), PLAIN_DATES),
+}
 
 
 @pytest.mark.parametrize("name", DATES)
@@ -149,15 +146,31 @@ def test_dates_that_nobody_looks_at_do_not_matter() -> None:
 
 
 DATA: dict[str, tuple[Any, type[EdgeError], str]] = {
-    "columns missing": (FRAME[["a", "d"]], InputError, r"data lacks \['b', 'c'\] \(column 'b'\); expected the columns \['a', 'b', 'c', 'd'\]"),
+    "columns missing": (
+        FRAME[["a", "d"]],
+        InputError,
+        r"data lacks \['b', 'c'\] \(column 'b'\); expected the columns \['a', 'b', 'c', 'd'\]",
+    ),
     "columns renamed": (FRAME.rename(columns={"c": "C"}), InputError, r"data lacks \['c'\]"),
-    "an array too wide": (np.c_[ROWS, KIND], UnsupportedModelError, "data has 5 columns, the source was trained on 4; pass the rows without the target"),
+    "an array too wide": (
+        np.c_[ROWS, KIND],
+        UnsupportedModelError,
+        "data has 5 columns, the source was trained on 4; pass the rows without the target",
+    ),
     "an array too narrow": (ROWS[:, :3], UnsupportedModelError, "data has 3 columns, the source was trained on 4"),
-    "a column of several kinds": (FRAME.assign(b=["x", 1] * 75), UnsupportedModelError, "column 'b' holds values of several kinds"),
-    "text where numbers were": (FRAME.assign(b=["x"] * 150), UnsupportedModelError, "the source refuses a row of its own data .*; pass the columns that it was trained on"),
+    "a column of several kinds": (
+        FRAME.assign(b=["x", 1] * 75),
+        UnsupportedModelError,
+        "column 'b' holds values of several kinds",
+    ),
+    "text where numbers were": (
+        FRAME.assign(b=["x"] * 150),
+        UnsupportedModelError,
+        "the source refuses a row of its own data .*; pass the columns that it was trained on",
+    ),
     "no rows": (FRAME.iloc[:0], InputError, "data has no rows"),
     "two columns of one name": (pd.concat([FRAME, FRAME], axis=1), InputError, "two columns of one name"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DATA)

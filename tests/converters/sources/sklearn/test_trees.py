@@ -84,8 +84,8 @@ def splits_of(estimator: Any) -> list[Splits]:
         for predictor in (tree for stage in estimator._predictors for tree in stage):
             nodes = predictor.nodes
             inner = ~nodes["is_leaf"].astype(bool)
-            sides = [np.where(inner, nodes[side].astype(np.int64), -1) for side in ("left", "right")]
-            made.append(Splits(nodes["feature_idx"], nodes["num_threshold"], *sides, nodes["missing_go_to_left"]))
+            left, right = (np.where(inner, nodes[side].astype(np.int64), -1) for side in ("left", "right"))
+            made.append(Splits(nodes["feature_idx"], nodes["num_threshold"], left, right, nodes["missing_go_to_left"]))
         return made
     members = np.ravel(estimator.estimators_) if hasattr(estimator, "estimators_") else [estimator]
     held = [member.tree_ for member in members]
@@ -135,7 +135,7 @@ MODELS: dict[str, tuple[Callable[[], Any], Floats]] = {
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_threshold_neighbours_take_the_same_branch(name: str, dtype: str) -> None:
-    """At every split that training rows reach: the searched threshold and the numbers beside it, on the app's lattice."""
+    """At every split that training rows reach: at the searched threshold and beside it, on the app's own lattice."""
     make, rows = MODELS[name]
     rows = rows.astype(dtype)
     model = make().fit(rows, BENIGN)
@@ -248,7 +248,7 @@ def test_forms_that_are_not_read_have_no_head(estimator: Any) -> None:
 def test_a_subclass_is_not_taken_for_its_base() -> None:
     """It may answer in another way."""
 
-    class Mine(RandomForestClassifier):
+    class Mine(RandomForestClassifier):  # type: ignore[misc]
         pass
 
     assert trees.head(Mine(2).fit(ROWS, BENIGN)) is None
