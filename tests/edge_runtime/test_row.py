@@ -191,7 +191,7 @@ def test_there_is_a_compiled_row(models: dict[str, Model]) -> None:
 
 def test_a_plain_record_does_not_ask_the_law(models: dict[str, Model], monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the fast way would be none, and the tests above would not see it."""
-    wanted = {dtype: outcome(lambda: Model.predict_one(model, GOOD)) for dtype, model in models.items()}
+    wanted = {dtype: outcome(lambda: Model.predict_one(model, GOOD)) for dtype, model in models.items()}  # noqa: B023
     monkeypatch.setattr("edge_runtime.row.values_of", None)
     for dtype, model in models.items():
         assert outcome(lambda: model.predict_one(GOOD)) == wanted[dtype]  # noqa: B023

@@ -19,7 +19,7 @@ from edge_runtime.converters.sources.sklearn import linear
 ROWS, PROGRESS = load_diabetes(return_X_y=True)
 ROWS = ROWS[:, :3]
 SLOW: dict[Any, dict[str, Any]] = {
-    **dict.fromkeys((lm.LassoCV, lm.ElasticNetCV, lm.LassoLarsCV, lm.LarsCV), {"cv": 3}),
+    **{kind: {"cv": 3} for kind in (lm.LassoCV, lm.ElasticNetCV, lm.LassoLarsCV, lm.LarsCV)},
     lm.TheilSenRegressor: {"max_subpopulation": 200, "random_state": 0},
 }
 TWO = (lm.MultiTaskLasso, lm.MultiTaskElasticNet)
