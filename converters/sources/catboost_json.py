@@ -109,6 +109,8 @@ class Trees:
             raise ValueError("its features are not numbered one by one")
         if columns != list(range(len(columns))):
             raise ValueError("its columns are not numbered one by one")
+        if any(sorted(feature.get("borders", [])) != feature.get("borders", []) for feature in numbers):
+            raise ValueError("borders are out of order")  # a number's place among them is what CatBoost compares
         # What a split_index counts: all borders, then all categories.
         known = [("float", i, border) for i, feature in enumerate(numbers) for border in feature.get("borders", [])]
         known += [("cat", i, value) for i, feature in enumerate(text) for value in feature.get("values", [])]

@@ -8,6 +8,7 @@ from collections import OrderedDict, UserDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import IntEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -132,6 +133,14 @@ def outcome(call: Callable[[], Mapping[str, Any]]) -> Any:
     return [repr(float(number)) for number in np.ravel(numbers)]
 
 
+def asked(model: Model, row: dict[Any, Any]) -> Any:
+    """The one outcome of the three ways to ask: compiled, uncompiled, as a record of a table."""
+    found = outcome(lambda: model.predict_one(row))
+    assert found == outcome(lambda: Model.predict_one(model, row))
+    assert found == outcome(lambda: model.predict([row]))
+    return found
+
+
 @pytest.fixture(scope="module")
 def models(mirror: Mirror) -> dict[str, Model]:
     """All kinds of columns in one tensor."""
@@ -143,9 +152,6 @@ def models(mirror: Mirror) -> dict[str, Model]:
 def test_the_compiled_row_is_the_law(models: dict[str, Model], dtype: str, row: dict[Any, Any]) -> None:
     """Compiled, uncompiled, as a record of a table, as the law says value by value: the same, to the bit or word."""
     model = models[dtype]
-    found = outcome(lambda: model.predict_one(row))
-    assert found == outcome(lambda: Model.predict_one(model, row))
-    assert found == outcome(lambda: model.predict([row]))
     laws = coders(model.schema)
 
     def law() -> dict[str, Any]:
@@ -154,14 +160,14 @@ def test_the_compiled_row_is_the_law(models: dict[str, Model], dtype: str, row: 
             tensor[coder.column.index] = value
         return {"prediction": tensor}
 
-    assert found == outcome(law)
+    assert asked(model, row) == outcome(law)
 
 
-SIGNS = (1, -1)
+SIGN = (1, -1)
 EDGES: list[Any] = [
-    *(s * v for v in (0.0, 0.1, 0.5, 1.0, 2.5, 3.0, 9.0, 2.0**24 + 1, 2.0**53, 1e39, 1e308, INF, 5e-324) for s in SIGNS),
+    *(s * v for v in (0.0, 0.1, 0.5, 1.0, 2.5, 3.0, 9.0, 2.0**24 + 1, 2.0**53, 1e39, 1e308, INF, 5e-324) for s in SIGN),
     math.nextafter(2.5, 3), math.nextafter(-1.0, -2), math.nextafter(10.5, 0), NAN, float(np.float32(0.1)),
-    *(s * v for v in (0, 1, 3, 5, 10, 11, 127, 128, 255, 256, 2**24, 2**24 + 1, 2**53, 2**53 + 1, 2**64) for s in SIGNS),
+    *(s * v for v in (0, 1, 3, 5, 10, 11, 127, 128, 255, 256, 2**24, 2**24 + 1, 2**53, 2**53 + 1, 2**64) for s in SIGN),
     True, False, None, pd.NA, Level.LOW, Text("a"), b"a", [], {}, Strange(), np.float64(0.5), np.float64(NAN),
     np.float32(0.1), np.int8(3), np.int64(2**53 + 1), np.bool_(True), np.str_("a"), "a", "b", "",
     "é", "nan", "None", "z",
@@ -175,10 +181,7 @@ def test_every_kind_takes_and_refuses_what_the_law_does(models: dict[str, Model]
     model, answered = models[dtype], 0
     for value in EDGES:
         row = GOOD | {kind: value}
-        found = outcome(lambda row=row: model.predict_one(row))  # type: ignore[misc]
-        assert found == outcome(lambda row=row: Model.predict_one(model, row)), value  # type: ignore[misc]
-        assert found == outcome(lambda row=row: model.predict([row])), value  # type: ignore[misc]
-        answered += isinstance(found, list)
+        answered += isinstance(asked(model, row), list)
     assert 0 < answered < len(EDGES)
 
 
@@ -191,10 +194,9 @@ def test_there_is_a_compiled_row(models: dict[str, Model]) -> None:
 
 def test_a_plain_record_does_not_ask_the_law(models: dict[str, Model], monkeypatch: pytest.MonkeyPatch) -> None:
     """Or the fast way would be none, and the tests above would not see it."""
-    wanted = {dtype: outcome(lambda: Model.predict_one(model, GOOD)) for dtype, model in models.items()}  # noqa: B023
+    wanted = [asked(model, GOOD) for model in models.values()]
     monkeypatch.setattr("edge_runtime.row.values_of", None)
-    for dtype, model in models.items():
-        assert outcome(lambda: model.predict_one(GOOD)) == wanted[dtype]  # noqa: B023
+    assert [outcome(partial(model.predict_one, GOOD)) for model in models.values()] == wanted
 
 
 @settings(max_examples=60, deadline=None)
@@ -210,8 +212,7 @@ def test_any_columns_in_any_order(mirror: Mirror, kinds: list[str], dtype: str, 
     columns = [replace(KINDS[kind][0], name=name, index=i) for kind, name, i in zip(kinds, names, order, strict=True)]
     model = mirror(columns, dtype)
     row = {name: data.draw(st.just(KINDS[kind][1]) | ANYTHING) for kind, name in zip(kinds, names, strict=True)}
-    found = outcome(lambda: model.predict_one(row))
-    assert found == outcome(lambda: Model.predict_one(model, row)) == outcome(lambda: model.predict([row]))
+    asked(model, row)
 
 
 def test_the_first_wrong_column_of_the_schema_is_named(models: dict[str, Model]) -> None:

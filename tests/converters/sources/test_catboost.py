@@ -617,6 +617,7 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a leaf too many": lambda model: model["oblivious_trees"][0]["leaf_values"].append(0.5),
     "a level too many": lambda model: model["oblivious_trees"][0]["splits"].append(first_split(model)),
     "a column beyond the last": lambda model: model["features_info"]["float_features"][0].update(flat_feature_index=77),
+    "borders out of order": lambda model: model["features_info"]["float_features"][1]["borders"].reverse(),
     "a feature twice": lambda model: model["features_info"]["float_features"][0].update(feature_index=1),
     "more sums than leaves have": lambda model: model.update(scale_and_bias=[1, [0, 0]]),
     "no scale": lambda model: model.update(scale_and_bias=[]),

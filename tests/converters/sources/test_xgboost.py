@@ -640,7 +640,7 @@ REFUSED: dict[str, tuple[Callable[[], Made], str]] = {
     "two classes, softprob": (
         partial(fitted, partial(classifier, objective="multi:softprob", num_class=2)), "the objective multi:softprob"
     ),
-    "one class": (partial(fitted, classifier, lambda rows: two(rows) * 0), "a classifier of 1 classes"),
+    "one class": (partial(fitted, partial(classifier, base_score=0.5), lambda rows: two(rows) * 0), "a classifier of 1 classes"),
     "no trees": (partial(fitted, partial(classifier, n_estimators=0)), "the model has no trees"),
 }  # fmt: skip
 
