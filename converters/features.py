@@ -75,8 +75,9 @@ class FiniteColumn:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Numbers of a column, ``low`` to ``high``, whose feature is a zero that a sparse matrix leaves out: missing. One
-    that is missing itself is the number ``fill`` (NaN = missing as well)."""
+    """Numbers of a column, ``low`` to ``high``, that are missing to the source: their feature is a zero that a sparse
+    matrix leaves out, or a logarithm that there is not. One that is missing itself is the number ``fill`` (NaN =
+    missing as well)."""
 
     low: float
     high: float
@@ -210,8 +211,15 @@ def _pull_numbers(
             probe[c] = filled
         return np.asarray(block.evaluate(probe, rows)[row, local], np.float64)
 
-    if np.isnan(values(low)).any() or np.isnan(values(high)).any():
-        raise NotPulledBackError("a transformer has no number for every number")
+    nowhere = np.isnan(values(low))
+    if nowhere.any():  # a logarithm has no number for small ones: to the source, these are missing
+        last = last_true(lambda candidates: np.isnan(values(candidates)), np.where(nowhere, low, high), high)
+        for c in np.unique(column[nowhere]).tolist():
+            ends = np.unique(last[column == c])
+            if not nowhere[column == c].all() or len(ends) > 1 or ends[0] == bounds[c][1]:
+                raise NotPulledBackError("a transformer has no number for some numbers")
+            splits.holes[c] = Hole(bounds[c][0], float(ends[0]), np.nan)
+            low[column == c] = from_ordinal(to_ordinal(ends) + 1)[0]
     found = last_true(lambda candidates: values(candidates) <= wanted, low, high)
     never, always = np.isnan(found), found == high
     # "x <= high" holds for every number; as infinity it also reads as such.

@@ -253,6 +253,62 @@ def test_run_gives_the_raw_sums(trained: dict[str, Any]) -> None:
     assert call()["raw"].tobytes() == raw["raw"][7].tobytes()
 
 
+def test_a_run_that_fails_is_an_error_of_the_row(graph_of: GraphOf, write_bundle: WriteBundle) -> None:
+    """A graph that does not take a value: an InputError of one line in every way of asking, and the next row is right."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["t", "i"], ["raw"]),
+    ]
+    ends = [("x", "float64", [None, 1])], [("raw", "float64", [None, 1])]
+    path = write_bundle(graph_of(nodes, *ends, {"t": np.array([10.0, 20.0])}), HALF, Ending("identity"))
+    model = edge_runtime.load(path)
+    for ask in (model.predict_one, lambda row: Model.predict_one(model, row), lambda row: model.predict([row])):
+        for value in (7.0, np.float64(7.0), 7):  # plain, and by the law
+            with pytest.raises(InputError, match=r"the graph cannot be run on it: .*out of data bounds") as caught:
+                ask({"x": value})
+            assert "\n" not in str(caught.value)
+            assert float(np.ravel(ask({"x": 1.0})["prediction"])[0]) == 20.0
+
+
+def test_a_graph_that_gives_another_shape_is_refused_when_it_is_asked(
+    graph_of: GraphOf, write_bundle: WriteBundle
+) -> None:
+    """Where no golden row told it before: never a part of the answer, nor one row's for another."""
+    ends = [("x", "float64", [None, 1])], [("raw", "float64", [None, 1])]
+    for node in (
+        helper.make_node("Compress", ["x", "twice"], ["raw"], axis=1),
+        helper.make_node("Concat", ["x", "x"], ["raw"], axis=0),
+    ):
+        weights = {"twice": np.array([False])} if node.op_type == "Compress" else {}
+        model = edge_runtime.load(write_bundle(graph_of([node], *ends, weights), HALF, Ending("identity")))
+        for ask in (model.predict_one, lambda row, model=model: model.predict([row])):
+            with pytest.raises(
+                UnsupportedModelError, match=r"the graph's output 'raw' has the shape \[.*\] for 1 row;"
+            ):
+                ask({"x": 1.0})
+
+
+def test_a_tensor_of_integers_is_answered_too(graph_of: GraphOf, write_bundle: WriteBundle) -> None:
+    """Not compiled, and the same answers."""
+    node = helper.make_node("Cast", ["x"], ["raw"], to=TensorProto.DOUBLE)
+    raw = graph_of([node], [("x", "int32", [None, 3])], [("raw", "float64", [None, 3])])
+    columns = (
+        ColumnSpec("b", "bool", False, "x", 2),
+        ColumnSpec("n", "int32", False, "x", 0, -INF, INF),
+        ColumnSpec("t", "str", False, "x", 1, categories=("p", "q")),
+    )
+    ending = Ending("identity")
+    schema = Schema(columns, (TensorSpec("x", "int32", (None, 3)),), ending.outputs(3))
+    model = edge_runtime.load(write_bundle(raw, schema, ending))
+    row = {"n": -(2**31), "t": "q", "b": True}
+    assert model.predict_one(row) == {"prediction": [-(2.0**31), 1.0, 1.0]}
+    assert model.predict([row, {"n": 5, "t": "?", "b": False}])["prediction"].tolist() == [
+        [-(2.0**31), 1.0, 1.0], [5.0, -1.0, 0.0],
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"got int 2147483648 \(column 'n'\)"):
+        model.predict_one(row | {"n": 2**31})
+
+
 # ---- Loading.
 
 
@@ -492,6 +548,10 @@ def test_sound_goes_through_with_its_state(tmp_path: Path, graph_of: GraphOf) ->
         assert one["loud"] == answer["loud"][0]
     with pytest.raises(InputError, match=r"got ndarray; expected a dict of \['sound', 'state'\]"):
         model.predict(chunks)
+    with pytest.raises(InputError, match=r"got ndarray; expected a record, \{input: array\}"):
+        model.predict_one(chunks)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="rows is 0; expected 1 or more"):
+        model.bind(rows=0)
 
 
 def test_text_ids_of_any_length_go_through(tmp_path: Path, graph_of: GraphOf) -> None:

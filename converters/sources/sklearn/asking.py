@@ -250,6 +250,14 @@ def _bounds(
     return bounds
 
 
+def alone(block: Block, column: int, features: list[int], value: NDArray[np.float64]) -> bool:
+    """Whether ``features`` are finite for one value of their column."""
+    try:
+        return bool(np.isfinite(block.evaluate({column: value}, 1)[0, features]).all())
+    except ValueError:
+        return False
+
+
 def _last_finite(asked: Asked, blocks: list[Block], widest: dict[int, float], sign: float) -> dict[int, float]:
     found: dict[int, float] = {}
     for block in blocks:
@@ -261,7 +269,15 @@ def _last_finite(asked: Asked, blocks: list[Block], widest: dict[int, float], si
         def holds(
             candidates: NDArray[np.float64], own: list[int] = own, of: list[list[int]] = of, block: Block = block
         ) -> NDArray[np.bool_]:
-            made = block.evaluate({i: np.array([sign * v]) for i, v in zip(own, candidates, strict=True)}, 1)[0]
+            asked_for = {i: np.array([sign * v]) for i, v in zip(own, candidates, strict=True)}
+            try:
+                made = block.evaluate(asked_for, 1)[0]
+            except ValueError:  # a transformer refuses one of them (Box-Cox): each alone
+                if len(own) == 1:
+                    return np.array([False])
+                return np.array(
+                    [alone(block, i, j, value) for (i, value), j in zip(asked_for.items(), of, strict=True)]
+                )
             return np.array([bool(np.isfinite(made[j]).all()) for j in of])
 
         start = np.array([sign * float(asked.rows.typical[asked.used[i]]) for i in own])
