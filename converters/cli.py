@@ -75,7 +75,7 @@ def convert(
     trust: bool,
     json: bool,
 ) -> None:
-    """Convert SOURCE, a trained model in a .joblib or .pkl file, and compare it with itself on every row of ROWS.
+    """Convert SOURCE, a trained model in a file, and compare it with itself on every row of ROWS.
 
     Nothing is written unless all labels are equal and all numbers within tolerance: the exit status is then 1, and the
     worst rows are shown side by side.

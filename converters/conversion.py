@@ -98,7 +98,8 @@ def convert(
 ) -> Conversion:
     """Convert a trained model, compare it with its source on every row of ``data`` and on edge rows.
 
-    ``source`` is a fitted object or the path of a .joblib or .pkl file (with ``trust``: unpickling runs its code).
+    ``source`` is a fitted object or the path of a model's file: LightGBM's .txt, XGBoost's .json and .ubj, CatBoost's
+    .cbm; .joblib and .pkl with ``trust``, since unpickling runs their code.
     ``data`` are rows as the source takes them (frame, array, dict of columns, list of records, or a file of rows);
     ``target`` names a column to leave out. ``input_dtype`` is how the app hands floats over; ``decision`` gives a
     binary classifier a score and a yes or no. ``progress(stage, done, all)`` is called as it goes.
