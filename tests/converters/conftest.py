@@ -34,18 +34,24 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.feature_selection import SelectKBest
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, PoissonRegressor, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PowerTransformer,
+    QuantileTransformer,
     RobustScaler,
     StandardScaler,
+    TargetEncoder,
 )
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
@@ -177,6 +183,12 @@ def of_all_kinds() -> Made:
         "air": rows["air_time"].astype("float32"),
     }
     return rows[["dep_delay", "hour"]].assign(**kinds), late
+
+
+def of_categories() -> Made:
+    """Text and whole numbers in pandas' own dtype for categories."""
+    rows, late = departures()
+    return rows.astype({"carrier": "category", "origin": "category", "hour": "category"}), late
 
 
 # Preprocessing
@@ -327,6 +339,26 @@ CASES: dict[str, Case] = {
         departures,
         options={"decision": Decision("risk", "late", 0.3)},
     ),
+    "categories of pandas, one-hot": Case(
+        lambda: make_pipeline(make_column_transformer((one_hot(), [*TEXT, "hour"]), remainder="passthrough"), hist()),
+        of_categories,
+    ),
+    "categories of pandas, native": Case(hist, of_categories),
+    "categories by their targets": Case(
+        lambda: make_pipeline(
+            make_column_transformer((TargetEncoder(random_state=0), TEXT), remainder="drop"), forest()
+        ),
+        departures,
+    ),
+    # Trees behind functions that increase
+    "bins": Case(lambda: make_pipeline(KBinsDiscretizer(6, encode="ordinal"), forest()), tumours),
+    "above or below": Case(lambda: make_pipeline(Binarizer(threshold=20.5), forest()), tumours),
+    "whether missing": Case(
+        lambda: make_pipeline(FeatureUnion([("gaps", MissingIndicator()), ("rest", SimpleImputer())]), forest()), gappy
+    ),
+    "logarithm": Case(lambda: make_pipeline(FunctionTransformer(np.log1p), hist()), tumours),
+    "power": Case(lambda: make_pipeline(PowerTransformer(), forest()), tumours),
+    "quantiles": Case(lambda: make_pipeline(QuantileTransformer(n_quantiles=40), hist()), tumours),
     # Linear maps
     "logistic": Case(lambda: make_pipeline(StandardScaler(), logistic()), tumours),
     "logistic of three classes": Case(lambda: make_pipeline(StandardScaler(), logistic()), wine),

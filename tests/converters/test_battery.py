@@ -145,7 +145,9 @@ def ask_source(case: Converted, place: int, column: ColumnSpec, value: Any) -> A
     row = rows_of(case.data, [0]).copy()
     if isinstance(row, pd.DataFrame):
         dtype = row[column.name].dtype
-        if column.dtype not in ("str", "bool"):
+        if isinstance(dtype, pd.CategoricalDtype):
+            value = value if value in dtype.categories else None  # it holds no other
+        elif column.dtype not in ("str", "bool"):
             dtype = column.dtype if value is not None else "float64"
         row[column.name] = pd.Series([np.nan if value is None and column.dtype != "str" else value], row.index, dtype)
     else:
