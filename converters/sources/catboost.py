@@ -30,8 +30,8 @@ from edge_runtime.errors import UnsupportedModelError, extra
 with extra("catboost", used_by="reading a model of CatBoost"):
     import catboost
 
-from ..features import NotPulledBackError
-from ..head import Head, classes_of
+from ..exact.features import NotPulledBackError
+from ..exact.head import Head, classes_of
 from ..source import Request, Source
 from .catboost_json import PARTS, Category, Trees, exported
 from .sklearn.answers import classify, regress

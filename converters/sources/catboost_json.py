@@ -22,7 +22,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from edge_runtime.errors import UnsupportedModelError
 
-from ..ensemble import Ensemble, Tree
+from ..exact.ensemble import Ensemble, Tree
 
 __all__ = ["Category", "Json", "Trees", "exported"]
 

@@ -34,9 +34,9 @@ with extra("lightgbm", used_by="reading a model of LightGBM"):
     import lightgbm
 
 from ..data import columns_missing
-from ..ensemble import Ensemble, Tree
-from ..features import ZERO, NotPulledBackError
-from ..head import Head, classes_of
+from ..exact.ensemble import Ensemble, Tree
+from ..exact.features import ZERO, NotPulledBackError
+from ..exact.head import Head, classes_of
 from ..source import Request, Source
 from .lightgbm_text import Text, read_text
 from .sklearn.answers import classify, regress

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import UnsupportedModelError
 
-from ..ensemble import Tree
+from ..exact.ensemble import Tree
 
 __all__ = ["Text", "read_text"]
 

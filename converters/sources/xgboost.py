@@ -32,9 +32,9 @@ from edge_runtime.errors import UnsupportedModelError, extra
 with extra("xgboost", used_by="reading a model of XGBoost"):
     import xgboost
 
-from ..ensemble import Ensemble, Tree
-from ..features import NotPulledBackError
-from ..head import Head
+from ..exact.ensemble import Ensemble, Tree
+from ..exact.features import NotPulledBackError
+from ..exact.head import Head
 from ..source import Request, Source
 from .sklearn.answers import classify, regress
 from .sklearn.pipeline import estimator_of

@@ -16,7 +16,7 @@ import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from ...features import NotPulledBackError
+from ...exact.features import NotPulledBackError
 from ...source import Request, Source, read_source
 from . import linear, other, trees
 from .asking import arriving

@@ -19,13 +19,13 @@ from edge_runtime.errors import UnsupportedModelError
 from edge_runtime.schema import INTEGER_RANGE, ColumnSpec
 
 from ...data import app_dtype, columns_missing
-from ...ensemble import Ensemble
-from ...features import Block, FiniteColumn, Splits
-from ...head import Head
-from ...lattice import last_true
-from ...region import Cell, Region
+from ...exact.ensemble import Ensemble
+from ...exact.features import Block, FiniteColumn, Splits
+from ...exact.head import Head
+from ...exact.lattice import last_true
+from ...exact.region import Cell, Region
+from ...exact.trees import cut_columns, zero_columns
 from ...source import Request
-from ...trees import cut_columns, zero_columns
 from .answers import quietly
 from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, read_together

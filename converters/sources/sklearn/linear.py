@@ -1,6 +1,6 @@
 """scikit-learn's linear models: those whose answer is features @ coef_ + intercept_, with a link that is declared.
 
-Belongs here: reading weights and links. Not here: the graph (converters/linear.py).
+Belongs here: reading weights and links. Not here: the graph (converters/exact/linear.py).
 Imported as edge_runtime.converters.sources.sklearn.linear.
 """
 
@@ -13,7 +13,7 @@ from sklearn import linear_model as lm
 
 from edge_runtime.ending import Ending
 
-from ...head import Head, Linear, classes_of
+from ...exact.head import Head, Linear, classes_of
 from .answers import classify, regress
 
 __all__ = ["head"]

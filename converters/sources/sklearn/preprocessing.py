@@ -24,7 +24,7 @@ from sklearn.utils._indexing import _get_column_indices
 
 from edge_runtime.schema import INTEGER_RANGE
 
-from ...features import Block, Feature
+from ...exact.features import Block, Feature
 from .rules import RULES, NotColumnwiseError, is_missing
 
 __all__ = ["NotColumnwiseError", "Rows", "blocks_of", "read_together"]

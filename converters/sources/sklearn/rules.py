@@ -32,7 +32,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils import check_array
 
-from ...features import Feature
+from ...exact.features import Feature
 
 __all__ = ["INCREASING", "RULES", "NotColumnwiseError", "is_missing"]
 

@@ -1,7 +1,7 @@
 """A tabular model lowered onto the app's own columns: one tensor in, the raw sum out.
 
 Belongs here: putting preprocessing, head and ending together. Not here: asking the source (asking.py), trees
-(converters/trees.py), linear maps (converters/linear.py).
+(converters/exact/trees.py), linear maps (converters/exact/linear.py).
 Imported as edge_runtime.converters.sources.sklearn.tabular.
 """
 
@@ -20,11 +20,11 @@ from edge_runtime.errors import ParityError, UnsupportedModelError
 from edge_runtime.schema import INTEGER_RANGE, Schema, TensorSpec
 from edge_runtime.words import at_most
 
-from ... import linear, trees
-from ...ensemble import Ensemble
-from ...features import Block, Splits, pull_back
-from ...head import Head
-from ...proof import UNIT, ProofError, prove_conditions, prove_routing, prove_sums
+from ...exact import linear, trees
+from ...exact.ensemble import Ensemble
+from ...exact.features import Block, Splits, pull_back
+from ...exact.head import Head
+from ...exact.proof import UNIT, ProofError, prove_conditions, prove_routing, prove_sums
 from ...source import Request, Source
 from .answers import quietly
 from .asking import Asked, Domain, ask_domain, decided

@@ -1,6 +1,6 @@
 """scikit-learn's own trees: DecisionTree, RandomForest, ExtraTrees, GradientBoosting, HistGradientBoosting.
 
-Belongs here: reading their nodes, leaves, base and link. Not here: lowering (converters/trees.py).
+Belongs here: reading their nodes, leaves, base and link. Not here: lowering (converters/exact/trees.py).
 Imported as edge_runtime.converters.sources.sklearn.trees.
 """
 
@@ -23,8 +23,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from edge_runtime.ending import Ending
 
-from ...ensemble import Ensemble, Tree
-from ...head import Head, classes_of
+from ...exact.ensemble import Ensemble, Tree
+from ...exact.head import Head, classes_of
 from .answers import classify, regress
 
 __all__ = ["head"]

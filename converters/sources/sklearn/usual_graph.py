@@ -24,8 +24,8 @@ from edge_runtime.graph_scan import scan
 from edge_runtime.schema import TensorSpec
 from edge_runtime.session import open_session
 
-from ...graph import IR_VERSION, OPSETS, element_type
-from ...head import classes_of
+from ...exact.graph import IR_VERSION, OPSETS, element_type
+from ...exact.head import classes_of
 from .asking import Asked
 
 __all__ = ["SKL2ONNX", "usual_graph"]

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from edge_runtime.converters import Decision, convert
-from edge_runtime.converters.features import ZERO
+from edge_runtime.converters.exact.features import ZERO
 from edge_runtime.converters.sources import lightgbm as reader
 from edge_runtime.converters.sources.lightgbm_text import read_text
 from edge_runtime.errors import InputError, UnsupportedModelError

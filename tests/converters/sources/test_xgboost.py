@@ -21,7 +21,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, Ord
 import edge_runtime
 from edge_runtime.converters import Conversion, Decision, convert
 from edge_runtime.converters.data import read_data
-from edge_runtime.converters.ensemble import Ensemble
+from edge_runtime.converters.exact.ensemble import Ensemble
 from edge_runtime.converters.source import Request, read_source
 from edge_runtime.converters.sources import xgboost as reader
 from edge_runtime.errors import InputError, UnsupportedModelError

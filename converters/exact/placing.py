@@ -5,7 +5,7 @@ two sides answer alike are dropped, and trees of one shape are folded into one.
 
 Belongs here: from trees and their pulled-back splits to what the operator needs. Not here: pulling back (features.py),
 the operator (tree_node.py), the proof that nothing changed (proof.py).
-Imported as edge_runtime.converters.placing.
+Imported as edge_runtime.converters.exact.placing.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ conditions is read back from its bytes and followed beside the source's trees th
 (`prove_routing`).
 
 Belongs here: both steps and the bounds. Not here: making what is proven (features.py, placing.py, trees.py).
-Imported as edge_runtime.converters.proof. The argument at length: docs/exact-trees.md.
+Imported as edge_runtime.converters.exact.proof. The argument at length: docs/exact-trees.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The operator `TreeEnsemble` (ai.onnx.ml 5): written from placed trees, and read back.
 
 Belongs here: the operator's arrays, their order. Not here: what the trees are (ensemble.py, placing.py).
-Imported as edge_runtime.converters.tree_node.
+Imported as edge_runtime.converters.exact.tree_node.
 """
 
 from __future__ import annotations

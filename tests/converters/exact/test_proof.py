@@ -19,11 +19,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from edge_runtime.converters import trees
 from edge_runtime.converters.data import read_data
-from edge_runtime.converters.ensemble import Ensemble
-from edge_runtime.converters.features import Splits, pull_back
-from edge_runtime.converters.proof import ProofError, prove_conditions, prove_routing, prove_sums
+from edge_runtime.converters.exact import trees
+from edge_runtime.converters.exact.ensemble import Ensemble
+from edge_runtime.converters.exact.features import Splits, pull_back
+from edge_runtime.converters.exact.proof import ProofError, prove_conditions, prove_routing, prove_sums
 from edge_runtime.converters.source import Request
 from edge_runtime.converters.sources.sklearn import trees as heads
 from edge_runtime.converters.sources.sklearn.asking import Asked, ask_domain

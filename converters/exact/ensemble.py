@@ -2,7 +2,7 @@
 
 Belongs here: the types, and what can be read off them. Not here: reading a framework's model (sources/), lowering
 (trees.py).
-Imported as edge_runtime.converters.ensemble.
+Imported as edge_runtime.converters.exact.ensemble.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The part of the input space that reaches a node: which numbers of each column, and whether missing ones.
 
 Belongs here: conditions on columns, what they leave possible, narrowing. Not here: trees (placing.py, proof.py).
-Imported as edge_runtime.converters.region.
+Imported as edge_runtime.converters.exact.region.
 """
 
 from __future__ import annotations

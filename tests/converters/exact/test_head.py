@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime.converters.head import classes_of
+from edge_runtime.converters.exact.head import classes_of
 from edge_runtime.errors import UnsupportedModelError
 
 

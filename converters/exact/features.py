@@ -9,7 +9,7 @@ The functions themselves are never written down: `evaluate` runs the source's ow
 the source's by construction.
 
 Belongs here: features, blocks of them, pulling splits back. Not here: which transformers are known (sources/), trees.
-Imported as edge_runtime.converters.features.
+Imported as edge_runtime.converters.exact.features.
 """
 
 from __future__ import annotations

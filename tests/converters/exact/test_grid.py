@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.converters.grid import round_to_grid
+from edge_runtime.converters.exact.grid import round_to_grid
 
 leaf = st.floats(-1e3, 1e3)
 trees = st.lists(st.lists(leaf, min_size=1, max_size=4), min_size=1, max_size=6)

@@ -1,7 +1,7 @@
 """The last part of a tabular model, behind its preprocessing: an ensemble of trees or a linear map, and its ending.
 
 Belongs here: the type that every framework's reader fills. Not here: reading (sources/), lowering (tabular.py).
-Imported as edge_runtime.converters.head.
+Imported as edge_runtime.converters.exact.head.
 """
 
 from __future__ import annotations

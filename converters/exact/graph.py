@@ -1,7 +1,7 @@
 """A small builder of ONNX graphs, pinned to what the oldest supported runtime reads.
 
 Belongs here: inputs, nodes, constants, outputs, opsets. Not here: what is built (trees.py, linear.py).
-Imported as edge_runtime.converters.graph.
+Imported as edge_runtime.converters.exact.graph.
 """
 
 from __future__ import annotations

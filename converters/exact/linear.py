@@ -1,7 +1,7 @@
 """Linear maps as one float64 Gemm behind element-wise operators, which keep their bits in any batch.
 
 Belongs here: preprocessing steps as operators, the Gemm. Not here: reading weights (sources/).
-Imported as edge_runtime.converters.linear.
+Imported as edge_runtime.converters.exact.linear.
 """
 
 from __future__ import annotations

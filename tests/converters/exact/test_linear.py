@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_runtime.converters.features import Block, Feature, FiniteColumn, NotPulledBackError
-from edge_runtime.converters.head import Linear
-from edge_runtime.converters.linear import lower
+from edge_runtime.converters.exact.features import Block, Feature, FiniteColumn, NotPulledBackError
+from edge_runtime.converters.exact.head import Linear
+from edge_runtime.converters.exact.linear import lower
 from edge_runtime.graph_scan import scan
 from edge_runtime.session import open_session
 

@@ -5,7 +5,7 @@ maps billions of doubles to one value. So the boundary of a monotone predicate i
 patterns: at most 64 evaluations, and exact.
 
 Belongs here: order, neighbours, search. Not here: what is searched for (features.py, trees.py).
-Imported as edge_runtime.converters.lattice.
+Imported as edge_runtime.converters.exact.lattice.
 """
 
 from __future__ import annotations

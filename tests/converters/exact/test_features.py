@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_runtime.converters.ensemble import Conditions
-from edge_runtime.converters.features import (
+from edge_runtime.converters.exact.ensemble import Conditions
+from edge_runtime.converters.exact.features import (
     Block,
     Feature,
     FiniteColumn,

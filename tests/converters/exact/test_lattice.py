@@ -11,7 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from edge_runtime.converters.lattice import from_ordinal, last_true, to_ordinal
+from edge_runtime.converters.exact.lattice import from_ordinal, last_true, to_ordinal
 
 Floats = NDArray[np.float64]
 LARGE, TINY = float(np.finfo(np.float64).max), 5e-324

@@ -4,7 +4,7 @@ If every leaf is a multiple of 2^-k and no partial sum reaches 2^(53-k), float64
 threads and any form of the graph give the same bits.
 
 Belongs here: choosing k, rounding, the bound on what rounding costs. Not here: the trees themselves (trees.py).
-Imported as edge_runtime.converters.grid.
+Imported as edge_runtime.converters.exact.grid.
 """
 
 from __future__ import annotations

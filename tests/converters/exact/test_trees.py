@@ -12,10 +12,10 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from edge_runtime.converters.ensemble import Ensemble, Tree
-from edge_runtime.converters.features import Block, Feature, pull_back
-from edge_runtime.converters.region import Cell
-from edge_runtime.converters.trees import leaf_numbers, lower
+from edge_runtime.converters.exact.ensemble import Ensemble, Tree
+from edge_runtime.converters.exact.features import Block, Feature, pull_back
+from edge_runtime.converters.exact.region import Cell
+from edge_runtime.converters.exact.trees import leaf_numbers, lower
 from edge_runtime.graph_scan import scan
 from edge_runtime.session import open_session
 

@@ -2,7 +2,7 @@
 
 Belongs here: the graph around the operator, leaves that are vectors. Not here: the types (ensemble.py), the operator
 (tree_node.py), pulling splits back through preprocessing (features.py), the grid (grid.py).
-Imported as edge_runtime.converters.trees.
+Imported as edge_runtime.converters.exact.trees.
 """
 
 from __future__ import annotations
