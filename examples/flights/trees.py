@@ -174,7 +174,7 @@ def usual_bulk(run: ort.InferenceSession, other: Usual, rows: pd.DataFrame) -> o
 
 def details(pipeline: Any, model: er.Model, path: Path, rows: pd.DataFrame, other: Usual) -> None:
     every = er.load(path)
-    against = ratio(partial(every.predict, rows), partial(pipeline.predict_proba, rows), 1, rounds=5)
+    against = ratio(partial(every.predict, rows), partial(pipeline.predict_proba, rows), 1, rounds=11)
     file = io.BytesIO()
     joblib.dump(pipeline, file)
     zipped = len(zlib.compress(file.getvalue(), 9))
