@@ -58,5 +58,5 @@ def preprocessing(rows: pd.DataFrame) -> ColumnTransformer:
 def train(rows: pd.DataFrame, late: np.ndarray[Any, Any], estimator: Any = None) -> Pipeline:
     """A pipeline fitted on 60,000 flights drawn at random (seed 0)."""
     drawn = np.random.default_rng(0).permutation(len(rows))[:TRAINED_ON]
-    model = estimator or HistGradientBoostingClassifier(max_iter=100, random_state=0)
+    model = HistGradientBoostingClassifier(max_iter=100, random_state=0) if estimator is None else estimator
     return Pipeline([("prepare", preprocessing(rows)), ("model", model)]).fit(rows.iloc[drawn], late[drawn])

@@ -163,7 +163,7 @@ def flights_table(rows: pd.DataFrame, late: np.ndarray[Any, Any], folder: Path) 
             f"{bulk.ours / 1e6:>5.2f} / {bulk.theirs / 1e6:>5.2f} {bulk.ratio.value:>5.2f}×",
             f"{took:>6.1f} s",
         ]
-        print(" ".join(cells))
+        print(" ".join(cells), flush=True)
         if name.startswith("Hist"):
             details(pipeline, model, path, rows, other)
 
@@ -254,7 +254,7 @@ def single_table(folder: Path) -> None:
             f"{path.stat().st_size / zipped:>6.2f}× ≤ {own_zip_bar}",
             f"{bulk.ratio.value:>14.2f}× ≤ 1.0",
         ]
-        print(" ".join(cells))
+        print(" ".join(cells), flush=True)
 
 
 def boosting(**settings: Any) -> HistGradientBoostingClassifier:
