@@ -157,7 +157,7 @@ def prove_routing(ensemble: Ensemble, splits: Splits, lowered: Lowered, space: R
         raise ProofError(f"the operator's arrays do not fit: {error}") from error
     if len(trees) != len(lowered.placed):
         raise ProofError(f"the graph has {len(trees)} trees instead of {len(lowered.placed)}")
-    table = _tail(model, nodes[0], ensemble, splits)
+    table = _tail(model, ensemble, splits, lowered.base)
     starts = np.cumsum([0, *(int(tree.inner.sum()) for tree in ensemble.trees)]).tolist()
     pending_base = dict.fromkeys(range(ensemble.targets), True)
     covered: set[int] = set()
@@ -242,7 +242,7 @@ def _condition(splits: Splits, i: int, left: int, right: int) -> tuple[Condition
     return (condition, right, left) if splits.swap[i] else (condition, left, right)
 
 
-def _tail(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble, splits: Splits) -> Floats | None:
+def _tail(model: onnx.ModelProto, ensemble: Ensemble, splits: Splits, base: Floats) -> Floats | None:
     """The table of leaf vectors, if the graph has one; and a check that nothing else is done to the sum."""
     operators = [other.op_type for other in model.graph.node]
     before = ["Cast"] if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT else []
@@ -258,8 +258,13 @@ def _tail(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble, spli
     if after == ["Cast", "Gather", "ReduceSum"]:
         table: Floats = constants[model.graph.node[operators.index("Gather")].input[0]]
         return table
-    if after not in ([], ["Add"]) or list(model.graph.output[0].name) != list("raw"):
+    if after not in ([], ["Add"]) or model.graph.output[0].name != "raw":
         raise ProofError(f"the graph has other nodes behind the trees: {operators}")
+    if after:  # targets that no tree counts for
+        trees = {tree.target for tree in ensemble.trees}
+        alone = np.array([target not in trees for target in range(ensemble.targets)])
+        if not np.array_equal(constants[model.graph.node[-1].input[1]], np.where(alone, base, 0.0)[None, :]):
+            raise ProofError("another offset than the base is added")
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime as ort
 import pandas as pd
@@ -38,9 +40,8 @@ def test_onnx_itself_routes_every_edge_row_alike(name: str) -> None:
     conversion = convert(make_pipeline(prepared, ESTIMATORS[name]).fit(rows, label), data=rows)
     graph = conversion.contents["graph.onnx"]
     records = [sample.inputs for sample in conversion.model().golden_rows()]
-    records += [
-        dict(records[0], **{key: value}) for key, value in (("a", None), ("b", None), ("c", "unknown"), ("a", 0.0))
-    ]
+    changes: list[dict[str, Any]] = [{"a": None}, {"b": None}, {"c": "unknown"}, {"a": 0.0}]
+    records += [records[0] | change for change in changes]
     table = read_table(records, conversion.manifest.schema)
     x = np.zeros((table.rows, 3))
     table.fill(0, table.rows, {"x": x})
