@@ -42,8 +42,8 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
     precisions = ["float64", "float32"] if request.input_dtype == "auto" else [request.input_dtype]
     failures = []
     for precision in precisions:
-        asked = Asked(model, model, replace(request, input_dtype=precision))
         try:
+            asked = Asked(model, model, replace(request, input_dtype=precision))
             graph, outputs = usual_graph(model, estimator, asked, precision, request.decision)
         except UnsupportedModelError as error:
             failures.append(error)
@@ -77,6 +77,7 @@ def _columns(
     for ordinary numbers, and often not for missing or very large ones."""
     session = open_session(graph.SerializeToString(), threads=1, largest_tensor=2**20)
     dtypes = {tensor.name: tensor.dtype for tensor in inputs_of(session)}
+    together = set(dtypes) == {"x"}  # all columns in one tensor
     base = asked.frame.iloc[:TRIED_ROWS, asked.used]
 
     def agrees(i: int, value: Any) -> bool:
@@ -88,7 +89,7 @@ def _columns(
                 _tensor(given.iloc[:, c].to_numpy(), dtypes.get(name, dtypes.get("x")))
                 for c, name in enumerate(asked.names)
             ]
-            if asked.rows.positional:
+            if together:
                 feeds = {"x": np.column_stack(arrays)}
             else:
                 feeds = {name: array[:, None] for name, array in zip(asked.names, arrays, strict=True)}
@@ -103,7 +104,7 @@ def _columns(
 
     made = []
     for i, (name, kind) in enumerate(zip(asked.names, asked.dtypes, strict=True)):
-        tensor, index = ("x", i) if asked.rows.positional else (name, 0)
+        tensor, index = ("x", i) if together else (name, 0)
         low: float | None = None
         high: float | None = None
         if kind in INTEGER_RANGE:

@@ -19,7 +19,7 @@ from edge_runtime.errors import UnsupportedModelError
 
 from .rules import INCREASING
 
-__all__ = ["estimator_of", "names_of", "on_one_thread", "refuse_own_code", "split", "with_final"]
+__all__ = ["estimator_of", "first_of", "names_of", "on_one_thread", "refuse_own_code", "split", "with_final"]
 
 
 def split(model: Any) -> tuple[Any, Any]:
@@ -42,11 +42,16 @@ def with_final(model: Any, final: Any) -> Any:
     return made
 
 
-def names_of(model: Any) -> list[str] | None:
-    """The column names that a model was trained with; None if it was trained on an array, or has not kept them."""
+def first_of(model: Any) -> Any:
+    """What rows enter first: the first step that does anything."""
     while isinstance(model, Pipeline):
         model = next((step for _, step in model.steps if step not in ("passthrough", None)), None)
-    names = getattr(model, "feature_names_in_", None)
+    return model
+
+
+def names_of(model: Any) -> list[str] | None:
+    """The column names that a model was trained with; None if it was trained on an array, or has not kept them."""
+    names = getattr(first_of(model), "feature_names_in_", None)
     return None if names is None else list(names)
 
 

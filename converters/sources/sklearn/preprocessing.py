@@ -25,6 +25,7 @@ from sklearn.utils._indexing import _get_column_indices
 from edge_runtime.schema import INTEGER_RANGE
 
 from ...exact.features import Block, Feature
+from .pipeline import first_of
 from .rules import RULES, NotColumnwiseError, is_missing
 
 __all__ = ["NotColumnwiseError", "Rows", "blocks_of", "read_together"]
@@ -91,9 +92,7 @@ class Rows:
 def read_together(transformer: Any, frame: pd.DataFrame) -> list[list[int]]:
     """Positions of the frame's columns, by the transformer that they enter side by side: such are of one dtype before
     anything is computed. A column that is in none is not looked at."""
-    first = transformer
-    while isinstance(first, Pipeline):
-        first = next((step for _, step in first.steps if step not in ("passthrough", None)), None)
+    first = first_of(transformer)
     if not isinstance(first, ColumnTransformer):
         return [list(range(frame.shape[1]))]
     groups = []

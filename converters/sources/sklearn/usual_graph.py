@@ -15,6 +15,7 @@ import skl2onnx
 from onnx import TensorProto, helper
 from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+from sklearn.compose import ColumnTransformer
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC, NuSVC
 
@@ -27,6 +28,7 @@ from edge_runtime.session import open_session
 from ...exact.graph import IR_VERSION, OPSETS, element_type
 from ...exact.head import classes_of
 from .asking import Asked
+from .pipeline import first_of
 
 __all__ = ["SKL2ONNX", "usual_graph"]
 
@@ -61,7 +63,8 @@ def usual_graph(
 
 def _convert(model: Any, estimator: Any, asked: Asked, precision: str) -> onnx.ModelProto:
     number = TYPES[precision]  # of integers too: skl2onnx does not mix them in one transformer
-    if asked.rows.positional:
+    apart = isinstance(first_of(model), ColumnTransformer) or "str" in asked.dtypes  # by name, or of several dtypes
+    if asked.rows.positional or not apart:
         initial = [("x", number([None, len(asked.used)]))]
     else:
         initial = [

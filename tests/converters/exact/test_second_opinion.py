@@ -45,7 +45,7 @@ def test_onnx_itself_routes_every_edge_row_alike(name: str) -> None:
     table = read_table(records, conversion.manifest.schema)
     x = np.zeros((table.rows, 3))
     table.fill(0, table.rows, {"x": x})
-    theirs = ReferenceEvaluator(graph).run(None, {"x": x})[0]
+    (theirs,) = ReferenceEvaluator(graph).run(None, {"x": x})
     ours = ort.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
     assert len(x) > 20
     assert np.array_equal(ours, theirs)
