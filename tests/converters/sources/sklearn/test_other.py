@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -61,6 +62,21 @@ def test_outputs_have_the_names_of_the_contract_and_the_dtype_of_training(name: 
         assert found["label"].tolist() == wanted.tolist()
         one = device.predict_one(dict(zip(["x0", "x1", "x2", "x3"], ROWS[0].tolist(), strict=True)))["label"]
         assert type(one) is type(wanted.tolist()[0])
+
+
+@pytest.mark.parametrize("name", ["numbers", "scores", "clusters", "outliers", "transformer"])
+def test_a_model_of_a_frame_converts_like_one_of_an_array(name: str) -> None:
+    """One tensor for all of its columns, though the app goes by their names; a name may be that of an output."""
+    frame = pd.DataFrame(ROWS, columns=["score", "label", "c", "d"])
+    model = clone(OUTPUTS[name][0]()).fit(frame, KIND)
+    device = convert(model, data=frame).model()
+    assert [(spec.name, spec.shape) for spec in device.schema.inputs] == [("x", (None, 4))]
+    assert [column.name for column in device.schema.columns] == list(frame)
+    found = device.predict(frame[["d", "c", "label", "score"]])
+    wanted = model.predict(frame) if "label" in found else model.transform(frame)
+    assert np.abs(found["label" if "label" in found else "features"] - wanted).max() < 1e-5
+    record = dict(zip(frame, ROWS[0].tolist(), strict=True))
+    assert all(np.allclose(device.predict_one(record)[key], array[0]) for key, array in found.items())
 
 
 def test_what_is_converted_is_not_asked_beyond_where_it_was_seen_to_agree() -> None:
