@@ -23,7 +23,7 @@ from edge_runtime.words import at_most
 from ...exact import linear, trees
 from ...exact.ensemble import Ensemble
 from ...exact.features import Block, Splits, pull_back
-from ...exact.head import Head
+from ...exact.head import Head, Linear
 from ...exact.proof import UNIT, ProofError, prove_conditions, prove_routing, prove_sums
 from ...source import Request, Source
 from .answers import quietly
@@ -37,6 +37,8 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
     """Lower ``head`` behind ``transformer`` (None = nothing). Raises NotColumnwiseError or NotPulledBackError where
     this cannot be done exactly, UnsupportedModelError where it should not be done at all, ParityError if the proof
     fails."""
+    if isinstance(head.body, Linear) and request.input_dtype == "auto":
+        request = replace(request, input_dtype="float64")  # scaled in float32, a dot product has no bits to repeat
     asked = Asked(model, transformer, request, head)
     sparse = head.sparse and asked.is_sparse(transformer)
     blocks, categories = blocks_of(transformer, asked.rows, asked.frame, asked.used, head.reads, sparse=sparse)
