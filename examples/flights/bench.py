@@ -249,12 +249,16 @@ def main() -> None:
     print(f"{machine}\n{versions}\n{when}\n")
     print(f"{'ours | what a user would write':<72} {'ours':>11} {'theirs':>11}  {'ratio, 99% interval':<21} bar")
     for line in lines:
-        ours, theirs = (f"{value:,.2f} {line.unit}" for value in (line.ours, line.peer))
+        ours, theirs = (amount(value, line.unit) for value in (line.ours, line.peer))
         ratio = line.ratio
         interval = (
             f"{ratio.value:.2f}× ({ratio.low:.2f} … {ratio.high:.2f})" if ratio else f"{line.ours - line.peer:+.1f}"
         )
         print(f"{line.what:<72} {ours:>11} {theirs:>11}  {interval:<21} {line.bar} {'kept' if line.kept else 'MISSED'}")
+
+
+def amount(value: float, unit: str) -> str:
+    return f"{value / 1e3:,.0f} ms" if unit == "µs" and value > 1e4 else f"{value:,.2f} {unit}"
 
 
 if __name__ == "__main__":
