@@ -6,7 +6,7 @@ Imported as edge_runtime.converters.exact.tree_node.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -136,9 +136,9 @@ def read_trees(node: onnx.NodeProto) -> list[ReadTree]:
     return trees
 
 
-def _until_nan(values: object) -> tuple[float, ...]:
+def _until_nan(values: Iterator[float]) -> tuple[float, ...]:
     taken = []
-    for value in values:  # type: ignore[attr-defined]
+    for value in values:
         if value != value:
             break
         taken.append(value)

@@ -41,16 +41,6 @@ def opens(path: Path) -> None:
         bundle.read(entry.name)
 
 
-@pytest.fixture
-def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is refused under this fixture is refused before a session exists."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a session was made of a hostile file")
-
-    monkeypatch.setattr("onnxruntime.InferenceSession.__init__", refuse)
-
-
 # ---- The forge: a bundle taken apart into entries, changed, and put together again with every number made right.
 
 LOCAL = ("signature", "needed", "flags", "method", "time", "date", "crc", "stored", "size", "name", "extra")

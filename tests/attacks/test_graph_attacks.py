@@ -29,16 +29,6 @@ FLOAT, STRING = TensorProto.FLOAT, TensorProto.STRING
 OPSETS = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3), helper.make_opsetid("own", 1)]
 
 
-@pytest.fixture
-def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is refused under this fixture is refused before a session exists."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a session was made of a hostile graph")
-
-    monkeypatch.setattr("onnxruntime.InferenceSession.__init__", refuse)
-
-
 # ---- The forge: models with onnx, and the bytes of protobuf by hand.
 
 
