@@ -3,7 +3,8 @@
 JSON and CSV need nothing but Python. Parquet needs pyarrow, and `read_rows` pandas: the extras `convert` or `batch`.
 Imported by spokes and commands only, never by the core.
 
-Belongs here: which file holds which rows. Not here: what a value may be (values.py), tables in memory (tables.py).
+Belongs here: which file holds which rows, and how a field, a line and an output are read and written, for those who
+stream as well. Not here: what a value may be (values.py), tables in memory (tables.py), streaming (batch).
 Imported as edge_runtime.rows.
 """
 
@@ -32,11 +33,18 @@ from .schema import Schema
 __all__ = [
     "SUFFIXES",
     "Rows",
+    "arrow_column",
     "check_target",
     "lines",
+    "number",
+    "one_of",
+    "parse",
     "read_for",
     "read_rows",
     "read_tensors",
+    "reading",
+    "truth",
+    "vector_names",
     "write_rows",
     "write_tensors",
 ]
@@ -175,6 +183,8 @@ def read_bytes(name: str) -> bytes:
 
 
 def parse(text: str, place: str) -> Any:
+    """The JSON value of ``text``, strictly: a key twice, NaN and what is beyond float64 raise ValueError, with
+    ``place``."""
     try:
         return DECODER.decode(text)
     except ValueError as error:
@@ -262,6 +272,7 @@ def number(text: str) -> Any:
 
 
 def truth(text: str) -> Any:
+    """A bool, None for an empty field; the text itself where it is neither, for the schema to refuse."""
     return TRUTHS.get(text.strip().lower(), text) if text else None
 
 
@@ -347,13 +358,17 @@ def to_csv(outputs: Outputs, classes: Sequence[Any] | None) -> str:
             header.append(name)
             columns.append(map(field, values_of(array)))
             continue
-        known = classes is not None and len(classes) == array.shape[1]
-        for k in range(array.shape[1]):
-            header.append(f"{name}.{field(classes[k]) if known and classes is not None else k}")
-            columns.append(map(field, values_of(array[:, k])))
+        header += vector_names(name, array.shape[1], classes)
+        columns += [map(field, values_of(array[:, k])) for k in range(array.shape[1])]
     held = io.StringIO()
     csv.writer(held, lineterminator="\n").writerows(chain([header], zip(*columns, strict=True)))
     return held.getvalue()
+
+
+def vector_names(name: str, width: int, classes: Sequence[Any] | None) -> list[str]:
+    """The columns of a vector output where there are no lists: `probabilities.<class>`, or by position."""
+    known = classes if classes is not None and len(classes) == width else range(width)
+    return [f"{name}.{field(each)}" for each in known]
 
 
 def field(value: Any) -> Any:
@@ -365,15 +380,31 @@ def to_parquet(outputs: Outputs, about: Mapping[str, str]) -> bytes:
         import pyarrow
         from pyarrow import parquet
 
-    def column(array: NDArray[Any]) -> Any:
-        flat = pyarrow.array(array.ravel().tolist() if array.dtype == object else np.ascontiguousarray(array).ravel())
-        if array.ndim == 1:
-            return flat
-        ends = np.arange(0, array.size + 1, array.shape[1], dtype=np.int32)
-        return pyarrow.ListArray.from_arrays(ends, flat)
-
-    table = pyarrow.table({name: column(array) for name, array in outputs.items()})
+    table = pyarrow.table({name: arrow_column(array) for name, array in outputs.items()})
     sink = pyarrow.BufferOutputStream()
     parquet.write_table(table.replace_schema_metadata(dict(about)), sink)
     raw: bytes = sink.getvalue().to_pybytes()
     return raw
+
+
+def arrow_column(array: NDArray[Any]) -> Any:
+    """An output [N] or [N, K] as a pyarrow.Array of N values or N lists; an array of objects holds text."""
+    import pyarrow
+
+    flat = arrow_values(array.ravel())
+    if array.ndim == 1:
+        return flat
+    ends = np.arange(0, array.size + 1, array.shape[1], dtype=np.int32) if len(array) else np.zeros(1, np.int32)
+    return pyarrow.ListArray.from_arrays(ends, flat)
+
+
+def arrow_values(values: NDArray[Any]) -> Any:
+    """Values [N] as a pyarrow.Array; numbers are not copied. `pyarrow.array` would import pandas for them, which costs
+    a small job more than its rows do."""
+    import pyarrow
+
+    if values.dtype.kind not in "biuf":
+        return pyarrow.array(values, pyarrow.string(), from_pandas=False)
+    held = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
+    kind = pyarrow.from_numpy_dtype(values.dtype)
+    return pyarrow.Array.from_buffers(kind, len(values), [None, pyarrow.py_buffer(held)])

@@ -1,0 +1,70 @@
+"""Files that appear whole or not at all.
+
+On a disk, they are written beside their place under a hidden name and renamed; in an object store, an upload is
+completed or given up.
+
+Belongs here: opening for writing, and what happens at the end. Not here: where (places.py), what (writers.py).
+Imported as edge_runtime.batch.landing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from .places import Output, remote_failures
+
+__all__ = ["landing"]
+
+Open = Callable[[str], Any]  # a relative name, as the inputs have it -> a binary file; the caller closes it
+
+
+@contextmanager
+def landing(output: Output) -> Iterator[Open]:
+    """Open files below ``output`` (or itself, where it is one file); they are there once the block has ended, and are
+    not if it raised."""
+    with on_disk(output) if output.local else in_store(output) as open_one:
+        yield open_one
+
+
+@contextmanager
+def on_disk(output: Output) -> Iterator[Open]:
+    written: list[str] = []
+    temporary = os.path.join(os.path.dirname(output.path), f".{os.urandom(8).hex()}.tmp")
+
+    def open_one(relative: str) -> Any:
+        path = os.path.join(temporary, relative) if output.folder else temporary
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        written.append(path)
+        return open(path, "xb")
+
+    try:
+        yield open_one
+        for path in written:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        if output.folder:
+            with suppress(FileNotFoundError):
+                os.rmdir(output.path)  # an empty one may be there, and not every system renames onto it
+        os.replace(temporary, output.path)
+    except BaseException:
+        if output.folder:
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+        raise
+
+
+@contextmanager
+def in_store(output: Output) -> Iterator[Open]:
+    fs = output.fs
+
+    def open_one(relative: str) -> Any:
+        return fs.open(f"{output.path}/{relative}" if output.folder else output.path, "wb")
+
+    with remote_failures(output.name), fs.transaction:  # completes all uploads, or gives all of them up
+        yield open_one

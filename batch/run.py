@@ -1,0 +1,150 @@
+"""Files of rows through a model: looked at as a whole, then read, scored and written in three stages that overlap.
+
+Belongs here: the order of things. Not here: the stages' own work (readers.py, edge_runtime.model, writers.py).
+Imported as edge_runtime.batch.run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import accumulate, chain, groupby
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from edge_runtime.errors import InputError
+
+from .columns import Added, added_by, kept_of
+from .landing import landing
+from .locating import located
+from .places import inputs_of, output_of, suffix_of
+from .readers import Block, Reader, reader_of
+from .stages import ahead
+from .summary import BatchReport, Tally
+from .writers import writer_of
+
+if TYPE_CHECKING:
+    from edge_runtime.model import Model
+
+__all__ = ["Progress", "score_files"]
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One file to read: ``kept`` is the Arrow schema of what stays, ``others`` whether columns that come later stay as
+    well, ``before`` and ``whole`` the sizes of the files before it and of all."""
+
+    reader: Reader
+    kept: Any
+    others: bool
+    before: int = 0
+    whole: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A block, its task, and its answers."""
+
+    task: Task
+    block: Block
+    outputs: dict[str, NDArray[Any]]
+
+
+def score_files(
+    model: Model, source: str, sink: str, *, keep: Sequence[str] | None, progress: Progress | None
+) -> BatchReport:
+    """What `edge_runtime.batch.score` does with files."""
+    began = time.perf_counter()
+    added = added_by(model)
+    inputs = inputs_of(source)
+    output = output_of(sink, source, inputs)
+    suffix = inputs[0].suffix if output.folder else suffix_of(output.path)
+    readers = [reader_of(file, model.schema, sink_suffix=suffix) for file in inputs]
+    tasks, not_taken = looked_at(readers, model, keep, added)
+    if not output.folder and suffix != ".jsonl":
+        check_alike(tasks)
+    about = {"edge_runtime.digest": model.digest, "edge_runtime.model": f"{model.name} {model.version}".strip()}
+    tally = Tally(added.classes)
+    with (
+        closing(ahead(answered(model, ahead(blocks_of(tasks))))) as scored,
+        landing(output) as open_one,
+    ):
+        for name, parts in groupby(scored, lambda part: part.task.reader.file.relative if output.folder else ""):
+            first = next(parts)
+            with closing(writer_of(suffix, open_one(name), first.task.kept, added, about=about)) as writer:
+                for part in chain([first], parts):
+                    with located(part.task.reader.file.name, part.block.start):
+                        writer.write(part.block.kept(), part.outputs)
+                    tally.add(part.outputs)
+                    if progress is not None:
+                        progress(tally.rows, (part.task.before + part.block.done) / (part.task.whole or 1))
+    return BatchReport(
+        source=source,
+        sink=sink,
+        files=len(inputs),
+        rows=tally.rows,
+        not_taken=not_taken,
+        model=model.name,
+        model_version=added.version,
+        model_digest=added.digest,
+        score_timestamp=added.timestamp_text,
+        seconds=time.perf_counter() - began,
+        labels=tally.label_counts(),
+        scores=tally.score_figures(),
+    )
+
+
+def looked_at(
+    readers: Sequence[Reader], model: Model, keep: Sequence[str] | None, added: Added
+) -> tuple[list[Task], tuple[str, ...]]:
+    """A task for each reader, and the columns, of any file, that the model does not take. No row has been read."""
+    import pyarrow
+
+    known = {column.name for column in model.schema.columns}
+    not_taken: dict[str, None] = {}
+    kept = []
+    for reader in readers:
+        found = reader.look()
+        names = kept_of(reader.file.name, found.names, keep, added.names)
+        # What pandas says of all columns would not be true of some of them.
+        metadata = found.metadata if keep is None else None
+        kept.append(pyarrow.schema([found.field(name) for name in names], metadata))
+        not_taken |= dict.fromkeys(name for name in found.names if name not in known)
+    sizes = [reader.size for reader in readers]
+    before = accumulate(sizes, initial=0)
+    tasks = [
+        Task(reader, schema, keep is None, start, sum(sizes))
+        for reader, schema, start in zip(readers, kept, before, strict=False)
+    ]
+    return tasks, tuple(not_taken)
+
+
+def check_alike(tasks: Sequence[Task]) -> None:
+    """Raise InputError unless what is kept is the same in all files, which go into one."""
+    first = tasks[0]
+    for task in tasks[1:]:
+        if task.kept.equals(first.kept):
+            continue
+        here, there = ({(field.name, str(field.type)) for field in each.kept} for each in (task, first))
+        differing = sorted({name for name, _ in here ^ there}) or ["their order"]
+        problem = f"{task.reader.file.name}: other columns than {first.reader.file.name} has ({', '.join(differing)})"
+        raise InputError(problem, expected="the same in all files of one output, or a folder to write to")
+
+
+def blocks_of(tasks: Sequence[Task]) -> Iterator[tuple[Task, Block]]:
+    for task in tasks:
+        for block in task.reader.blocks(task.kept.names, others=task.others):
+            yield task, block
+
+
+def answered(model: Model, blocks: Iterator[tuple[Task, Block]]) -> Iterator[Scored]:
+    """The blocks with their answers. Raises InputError that names file, column and row of a value that does not fit."""
+    for task, block in blocks:
+        with located(task.reader.file.name, block.start):
+            outputs = model.predict(block.inputs)
+        yield Scored(task, block, outputs)

@@ -1,0 +1,154 @@
+"""Parquet files through a model on Spark, into a folder that appears whole.
+
+Belongs here: reading, writing and counting with Spark. Not here: a DataFrame with answers (spark.py), the command line
+(cli.py, spark_job.py).
+Imported as edge_runtime.batch.spark_files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from edge_runtime.errors import InputError, extra
+from edge_runtime.mlflow import bundle_path
+from edge_runtime.model import load
+from edge_runtime.rows import vector_names
+
+from .columns import Added, added_by
+from .spark import error_of, quoted, with_answers
+from .summary import PERCENTILES, WIDEST, BatchReport, Scores, word
+
+__all__ = ["score_files"]
+
+
+def score_files(
+    session: Any, model: str | os.PathLike[str], source: str, sink: str, *, keep: Sequence[str] | None = None
+) -> BatchReport:
+    """Score ``source``, a Parquet file, folder or glob wherever Spark can read, into the new folder ``sink``.
+
+    Percentiles in the report are Spark's approximate ones. Raises what `edge_runtime.batch.spark.score` does, and
+    InputError for places that cannot be read or written and for a value that does not fit; there is no ``sink`` then.
+    """
+    began = time.perf_counter()
+    if source.lower().endswith((".csv", ".jsonl", ".json")):
+        raise InputError(f"{source}: Spark reads Parquet here", expected="Parquet, or --engine pandas")
+    path = bundle_path(model)
+    loaded = load(path, threads=1)
+    added = added_by(loaded)
+    with plain_errors(source), landing(session, sink) as temporary:
+        frame = session.read.parquet(source)
+        with_answers(frame, path, loaded, added, keep=keep).write.parquet(temporary)
+    with plain_errors(sink):
+        written = session.read.parquet(sink)
+        labels, scores = figures(written, added)
+        rows = written.count()
+    known = {column.name for column in loaded.schema.columns}
+    return BatchReport(
+        source=source,
+        sink=sink,
+        files=len(frame.inputFiles()),
+        rows=rows,
+        not_taken=tuple(name for name in frame.columns if name not in known),
+        model=loaded.name,
+        model_version=added.version,
+        model_digest=added.digest,
+        score_timestamp=added.timestamp_text,
+        seconds=time.perf_counter() - began,
+        labels=labels,
+        scores=scores,
+    )
+
+
+@contextmanager
+def landing(session: Any, sink: str) -> Iterator[str]:
+    """A folder beside ``sink``, which is renamed to it at the end, or removed. Raises InputError if it is there."""
+    context = session.sparkContext
+    path_class = context._jvm.org.apache.hadoop.fs.Path  # Spark's own way to files has no other name in Python
+    target = path_class(sink.rstrip("/"))
+    files = target.getFileSystem(context._jsc.hadoopConfiguration())
+    target = files.makeQualified(target)
+    if files.exists(target):
+        raise InputError(f"{sink}: it is there already", expected="a new folder")
+    temporary = path_class(target.getParent(), f".{os.urandom(8).hex()}.tmp")
+    try:
+        yield temporary.toString()
+        if not files.rename(temporary, target):
+            raise InputError(f"{sink}: it cannot be made", expected="a new folder in one that is there")
+    finally:
+        files.delete(temporary, True)
+
+
+@contextmanager
+def plain_errors(place: str) -> Iterator[None]:
+    """Turn what Spark says of a file, and what a task said of a value, into one InputError."""
+    with extra("spark", used_by="edge_runtime.batch.spark_files.score_files"):
+        from py4j.protocol import Py4JJavaError
+        from pyspark.errors import PySparkException
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        raised = error_of(error)
+        if isinstance(raised, InputError):
+            raise InputError(f"{place}: {raised.problem}", expected=raised.expected) from error
+        if raised is not None:
+            raise raised from error
+        cause = root_of(error.java_exception).toString() if isinstance(error, Py4JJavaError) else str(error)
+        first = re.sub(r"^\[\w+\.?\w*\] |\.? SQLSTATE: \w+$", "", cause.strip().partition("\n")[0])
+        raise InputError(f"{place}: {first}", expected="files that Spark can read and write") from error
+
+
+def root_of(exception: Any) -> Any:
+    while exception.getCause() is not None:
+        exception = exception.getCause()
+    return exception
+
+
+def figures(written: Any, added: Added) -> tuple[dict[str, dict[str, int]], dict[str, Scores]]:
+    """What the report says of the outputs, asked of the rows that were written."""
+    labels: dict[str, dict[str, int]] = {}
+    scores: dict[str, Scores] = {}
+    for field in added.outputs:
+        for name, column in columns_of(written, field, added):
+            if field.name != "label" and str(getattr(field.type, "value_type", field.type)) in FLOATS:
+                scores[name] = numbers(written, column)
+            else:
+                found = written.groupBy(column.alias("value")).count().collect()
+                ordered = sorted(found, key=lambda row: -row["count"])
+                labels[name] = {word(row["value"]): row["count"] for row in ordered}
+    return labels, scores
+
+
+FLOATS = ("double", "float", "halffloat")
+
+
+def columns_of(written: Any, field: Any, added: Added) -> list[tuple[str, Any]]:
+    from pyspark.sql import functions
+
+    column = functions.col(quoted(field.name))
+    if not hasattr(field.type, "value_type"):
+        return [(field.name, column)]
+    first = written.select(functions.size(column)).first()
+    width = first[0] if first is not None else 0
+    names = vector_names(field.name, width, added.classes) if width <= WIDEST else []
+    return [(name, column[k]) for k, name in enumerate(names)]
+
+
+def numbers(written: Any, column: Any) -> Scores:
+    from pyspark.sql import functions as f
+
+    finite = f.when(~f.isnan(column) & (f.abs(column) != float("inf")), column)
+    shares = [p / 100 for p in PERCENTILES]
+    count, known, least, largest, mean, found = written.select(
+        f.count(f.lit(1)),
+        f.count(finite),
+        f.min(finite),
+        f.max(finite),
+        f.avg(finite),
+        f.percentile_approx(finite, shares),
+    ).first()
+    return Scores(count, count - known, least, largest, mean, dict(zip(PERCENTILES, found or (), strict=False)))

@@ -1,0 +1,274 @@
+"""What was kept and what was answered, into a file: Parquet, CSV, JSON Lines.
+
+A vector output is a list; in CSV, which has no lists, one column per class.
+
+Belongs here: the form of each kind of file. Not here: where it lies and when it appears (places.py, landing.py).
+Imported as edge_runtime.batch.writers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import InputError
+from edge_runtime.rows import arrow_column, vector_names, written
+
+from .columns import STAMPS, Added
+
+__all__ = ["Writer", "writer_of"]
+
+Outputs = Mapping[str, NDArray[Any]]
+
+ROW_GROUP = 131_072
+
+
+class Writer(Protocol):
+    """``write`` takes the columns that stay, a pyarrow.RecordBatch or (JSON Lines) the records, and N answers."""
+
+    def write(self, kept: Any, outputs: Outputs) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def writer_of(suffix: str, file: Any, kept: Any, added: Added, *, about: Mapping[str, str] | None = None) -> Writer:
+    """A writer into the binary ``file``, which it closes; ``kept`` is the Arrow schema of what stays."""
+    if suffix == ".parquet":
+        return ParquetWriter(file, kept, added, about or {})
+    return CsvWriter(file, kept, added) if suffix == ".csv" else JsonLinesWriter(file, kept, added)
+
+
+class ParquetWriter:
+    def __init__(self, file: Any, kept: Any, added: Added, about: Mapping[str, str]) -> None:
+        import pyarrow
+
+        stamps = pyarrow.string(), pyarrow.string(), pyarrow.timestamp("us", "UTC")
+        fields = [*kept, *added.outputs, *map(pyarrow.field, STAMPS, stamps)]
+        self.schema = pyarrow.schema(fields, {**(kept.metadata or {}), **about})
+        self.file, self.held, self.rows = file, [], 0  # type: ignore[var-annotated]
+        self.writer: Any = None
+        values: list[str | datetime] = [added.version, added.digest, added.timestamp]
+        self.stamps = [constant(value, kind) for value, kind in zip(values, stamps, strict=True)]
+
+    def write(self, kept: Any, outputs: Outputs) -> None:
+        import pyarrow
+
+        arrays = [*kept.columns, *map(arrow_column, outputs.values())]
+        rows = len(next(iter(outputs.values())))
+        arrays += [pyarrow.repeat(stamp, rows) for stamp in self.stamps]
+        self.held.append(pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema))
+        self.rows += rows
+        if self.rows >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+        from pyarrow import parquet
+
+        table = pyarrow.Table.from_batches(self.held, self.schema)
+        if self.writer is None:
+            self.writer = parquet.ParquetWriter(self.file, self.schema, use_dictionary=repeating(table))
+        self.writer.write_table(table, row_group_size=ROW_GROUP)
+        self.held, self.rows = [], 0
+
+    def close(self) -> None:
+        if self.rows or self.writer is None:
+            self._flush()
+        self.writer.close()
+        self.file.close()
+
+
+def repeating(table: Any) -> list[str]:
+    """The columns whose values a dictionary is worth: looking for one among numbers that are all different is most of
+    the time that writing takes."""
+    from pyarrow import compute, types
+
+    names = []
+    for field in table.schema:
+        column = table[field.name]
+        wide = types.is_float32(field.type) or types.is_float64(field.type)
+        if wide and 2 * compute.count_distinct(column).as_py() > len(column):
+            continue
+        names.append(field.name)
+    return names
+
+
+def constant(value: str | datetime, kind: Any) -> Any:
+    """Text, or a time in UTC, as a pyarrow.Scalar. `pyarrow.scalar` would import pandas for it."""
+    import pyarrow
+
+    if isinstance(value, str):
+        raw = value.encode()
+        ends = pyarrow.py_buffer(np.array([0, len(raw)], np.int32))
+        return pyarrow.StringArray.from_buffers(1, ends, pyarrow.py_buffer(raw))[0]
+    since = (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return pyarrow.Array.from_buffers(kind, 1, [None, pyarrow.py_buffer(np.array([since], np.int64))])[0]
+
+
+class CsvWriter:
+    def __init__(self, file: Any, kept: Any, added: Added) -> None:
+        self.file, self.added = file, added
+        self.stamps = (added.version, added.digest, added.timestamp_text)
+        self.header = list(kept.names)
+        self.begun = False
+
+    def write(self, kept: Any, outputs: Outputs) -> None:
+        import pyarrow
+        from pyarrow import csv as arrow_csv
+
+        arrays = [as_cells(name, array) for name, array in zip(kept.schema.names, kept.columns, strict=True)]
+        names = []
+        for name, array in outputs.items():
+            if array.ndim == 1:
+                names.append(name)
+                arrays.append(as_cells(name, arrow_column(array)))
+                continue
+            names += vector_names(name, array.shape[1], self.added.classes)
+            columns = (arrow_column(array[:, k]) for k in range(array.shape[1]))
+            arrays += [as_cells(name, column) for column in columns]
+        rows = len(next(iter(outputs.values())))
+        arrays += [pyarrow.repeat(pyarrow.scalar(value), rows) for value in self.stamps]
+        header = [*self.header, *names, *STAMPS]
+        if not self.begun:
+            self._begin(header)
+        table = pyarrow.Table.from_arrays(arrays, [str(i) for i in range(len(header))])  # names may come twice
+        options = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+        with NotClosed(self.file) as file:
+            arrow_csv.write_csv(table, file, write_options=options)
+
+    def _begin(self, header: list[str]) -> None:
+        if len(set(header)) != len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise InputError(
+                "two columns of the CSV would have one name", expected="another name, or .parquet", column=twice
+            )
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(header)
+        self.file.write(text.getvalue().encode())
+        self.begun = True
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class JsonLinesWriter:
+    def __init__(self, file: Any, kept: Any, added: Added) -> None:
+        self.file, self.added = file, added
+        stamps = added.version, added.digest, added.timestamp_text
+        self.stamps = dict(zip(STAMPS, stamps, strict=True))
+
+    def write(self, kept: Any, outputs: Outputs) -> None:
+        records = kept if isinstance(kept, list) else json_records(kept)
+        if isinstance(kept, list):
+            check_keys(kept, self.added.names)
+        encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=as_json).encode
+        answers = zip(*(written(array.tolist()) for array in outputs.values()), strict=True)
+        rows = (
+            encode({**record, **dict(zip(outputs, answer, strict=True)), **self.stamps})
+            for record, answer in zip(records, answers, strict=True)
+        )
+        self.file.write("".join(f"{row}\n" for row in rows).encode())
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class NotClosed:
+    """A file that a writer leaves open behind it."""
+
+    closed = False
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def __enter__(self) -> Any:
+        import pyarrow
+
+        return pyarrow.PythonFile(self, "w")
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def write(self, data: Any) -> int:
+        return int(self.file.write(data))
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def check_keys(records: list[dict[str, Any]], added: Sequence[str]) -> None:
+    """Raise InputError for a record that already has a key of what is added: it would be lost."""
+    if not set().union(*records).isdisjoint(added):
+        row, name = next((i, name) for i, record in enumerate(records) for name in added if name in record)
+        raise InputError(
+            "a key is that of what is added", expected="another key, or --keep without it", column=name, row=row
+        )
+
+
+# What CSV and JSON have no form for
+
+
+def as_cells(name: str, array: Any) -> Any:
+    """A column as CSV can hold it: times and decimals as text, nested values as JSON, words for infinite numbers."""
+    import pyarrow
+    from pyarrow import types
+
+    plain = as_text(name, array)
+    if types.is_nested(plain.type):
+        values = without_nan(plain.to_pylist())
+        encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=as_json).encode
+        return pyarrow.array([None if value is None else encode(value) for value in values], pyarrow.string())
+    if types.is_floating(plain.type) and not np.isfinite(plain.drop_null().to_numpy(zero_copy_only=False)).all():
+        return pyarrow.array([None if value is None else str(written(value)) for value in plain.to_pylist()])
+    return plain
+
+
+def as_text(name: str, array: Any) -> Any:
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_dictionary(kind):
+        array = array.dictionary_decode()
+        kind = array.type
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        raise InputError("bytes are not text", expected="--keep without it, or .parquet to write", column=name)
+    if types.is_temporal(kind) or types.is_decimal(kind) or str(kind) == "string_view":
+        return array.cast("int64" if types.is_duration(kind) else "large_string")
+    return array.cast("float32") if types.is_float16(kind) else array
+
+
+def json_records(kept: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a batch as JSON can hold them; NaN, which is a missing value, as null."""
+    if not kept.num_columns:
+        return iter([{} for _ in range(kept.num_rows)])
+    columns = [
+        without_nan(as_text(name, array).to_pylist())
+        for name, array in zip(kept.schema.names, kept.columns, strict=True)
+    ]
+    return (dict(zip(kept.schema.names, row, strict=True)) for row in zip(*columns, strict=True))
+
+
+def without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if value != value else written(value)
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return {key: without_nan(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def as_json(value: object) -> Any:
+    """What stands for a nested value that JSON has no form for."""
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    kind = type(value).__name__
+    raise InputError(f"a nested value of type {kind} is not JSON", expected="--keep without it, or .parquet to write")
