@@ -30,6 +30,7 @@ Examples:
   edge convert fraud.joblib -o fraud.edge --data rows.parquet --target is_fraud --trust
   edge convert fraud.joblib -o fraud.edge --data rows.parquet --trust \\
       --score fraud_score --decision is_fraud --threshold 0.5
+  edge convert models:/Fraud@champion -o fraud.edge --data rows.parquet
 """
 
 STAGES = {
@@ -45,10 +46,14 @@ TIMED_CALLS = 2_000
 @click.command(epilog=EXAMPLES, short_help="Make a bundle of a trained model, compared with it row by row.")
 @click.argument("source")
 @click.option("-o", "--output", required=True, metavar="BUNDLE", help="Write here; the name ends in .edge.")
-@click.option("--data", required=True, metavar="ROWS", help="Rows to compare on: .parquet, .csv, .jsonl or .json.")
+@click.option(
+    "--data",
+    metavar="ROWS",
+    help="Rows to compare on: .parquet, .csv, .jsonl or .json.  [default: the input example of a model in MLflow]",
+)
 @click.option("--target", metavar="COLUMN", help="Leave this column of ROWS out.")
 @click.option("--name", help="The model's name.  [default: as BUNDLE is called]")
-@click.option("--version", default="0", show_default=True, help="The model's version.")
+@click.option("--version", help="The model's version.  [default: the one in MLflow, or 0]")
 @click.option(
     "--input-dtype",
     type=click.Choice(["auto", "float32", "float64"]),
@@ -64,10 +69,10 @@ TIMED_CALLS = 2_000
 def convert(
     source: str,
     output: str,
-    data: str,
+    data: str | None,
     target: str | None,
     name: str | None,
-    version: str,
+    version: str | None,
     input_dtype: str,
     score: str | None,
     decision: str | None,
@@ -75,18 +80,24 @@ def convert(
     trust: bool,
     json: bool,
 ) -> None:
-    """Convert SOURCE, a trained model in a file, and compare it with itself on every row of ROWS.
+    """Convert SOURCE, a trained model in a file or in MLflow, and compare it with itself on every row of ROWS.
+
+    In MLflow: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID/NAME, or the folder of a model.
 
     Nothing is written unless all labels are equal and all numbers within tolerance: the exit status is then 1, and the
     worst rows are shown side by side.
     """
     from edge_runtime.errors import InputError
+    from edge_runtime.mlflow.registry import is_registered
     from edge_runtime.rows import check_target
 
     decided = decision_of(score, decision, threshold)
     check_target(output, (".edge",))
-    for path in (source, data):
-        if not os.path.isfile(path):
+    registered = is_registered(source)
+    if data is None and not registered:
+        raise click.UsageError("Missing option '--data'")
+    for path in (None if registered else source, data):
+        if path is not None and not os.path.isfile(path):
             raise InputError(f"{path}: no such file", expected="a model's file, and --data with a file of rows")
 
     from edge_runtime.converters import convert as run

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -183,6 +184,45 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Flights:
     return made
 
 
+# What mlflow does and other libraries frown upon.
+MLFLOW_WARNS = (
+    "ignore:The ``noload`` loader strategy:DeprecationWarning",  # SQLAlchemy, of its queries
+    "ignore:Operation with range is deprecated:DeprecationWarning",  # pandas, of its way to look at column names
+    r"ignore:\S*Any type hint is inferred as AnyType:UserWarning",  # its own, of its own modules
+    "ignore:Hint. Inferred schema contains integer column:UserWarning",  # its own, whenever it infers one
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests that use MLflow, and no others, pass over its own warnings."""
+    for item in items:
+        if {"store", "saved", "server"} & set(getattr(item, "fixturenames", ())):
+            for ignored in MLFLOW_WARNS:
+                item.add_marker(pytest.mark.filterwarnings(ignored))
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with MLflow's tables: making them takes seconds, copying them none."""
+    folder = tmp_path_factory.mktemp("store")
+    program = f"import mlflow; mlflow.MlflowClient().create_experiment('tests', {str(folder / 'artifacts')!r})"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "DO_NOT_TRACK": "true"}
+    subprocess.run([sys.executable, "-P", "-c", program], check=True, capture_output=True, env=environment, cwd=folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty MLflow store of the test's own, an SQLite file that the environment names; and a cache of its own."""
+    path = tmp_path / "mlflow.db"
+    shutil.copyfile(empty_store, path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    return path
+
+
 Edge = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -192,6 +232,7 @@ def edge(tmp_path: Path) -> Edge:
 
     def run(*arguments: object, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_")}
+        kept |= {name: os.environ[name] for name in ("EDGE_CACHE",) if name in os.environ}
         return subprocess.run(
             [sys.executable, "-P", "-m", "edge_runtime", *map(str, arguments)],
             cwd=tmp_path,
@@ -203,3 +244,10 @@ def edge(tmp_path: Path) -> Edge:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """What Spark needs beside Python; a machine without it has the other tests. CI installs it."""
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17 or later")

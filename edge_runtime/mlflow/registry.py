@@ -1,0 +1,352 @@
+"""Finding a model where MLflow keeps it: what a URI stands for, exactly, and its files.
+
+A URI is resolved once, to a version or a logged model that never changes; from then on only that is asked for.
+Nothing is contacted but what MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI name, and mlflow's own telemetry is off.
+
+Belongs here: resolving, downloading, and what mlflow's errors mean. Not here: what lies there: bundles (files.py),
+models of other flavors (converters).
+Imported as edge_runtime.mlflow.registry.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+from edge_runtime.errors import InputError, extra
+from edge_runtime.tables import closest, listing
+from edge_runtime.words import printable
+
+__all__ = [
+    "MLMODEL",
+    "Found",
+    "asking",
+    "describe",
+    "download",
+    "is_registered",
+    "library",
+    "locate",
+    "name_in",
+]
+
+MLMODEL = "MLmodel"
+STORED_AS = "sqlite:///"
+LOGGED = re.compile(r"m-[0-9a-f]{32}")
+QUIET = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_PRINT_MODEL_URLS_ON_CREATION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where a command's JSON goes
+}
+# A server that is there answers a look-up at once; mlflow would otherwise ask for six minutes whether one is.
+SHORT = {
+    **QUIET,
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
+LOGGERS = ("mlflow", "alembic")
+DATABASES = ("sqlalchemy", "alembic", "sqlite3")
+SHOWN = 300  # characters of a reason
+LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a URI stood for when it was asked. ``uri`` names the same thing for ever; ``files`` is where it lies, a
+    folder or an artifact URI. ``name`` and ``version`` are the registry's, empty for a model that is not in it."""
+
+    uri: str
+    files: str
+    name: str = ""
+    version: str = ""
+    run_id: str = ""
+    model_id: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+def library(used_by: str) -> Any:
+    """The package mlflow, its telemetry off unless the user's environment says otherwise. Raises MissingExtraError."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    with extra("mlflow", used_by=used_by):
+        import mlflow
+    return mlflow
+
+
+def is_registered(source: str) -> bool:
+    """Whether ``source`` is a models:/ or runs:/ URI, or the folder of an MLflow model."""
+    return source.startswith(("models:/", "runs:/")) or os.path.isfile(os.path.join(source, MLMODEL))
+
+
+# Finding
+
+
+def locate(source: str) -> Found:
+    """What ``source`` stands for now: models:/name/version, models:/name@alias, models:/name/stage,
+    models:/name/latest, models:/m-<id>, runs:/<run>/<name>, or a local folder.
+
+    Raises InputError, saying what there is instead, where there is no such model, version, alias or run, and where no
+    server answers.
+    """
+    if not source.startswith(("models:/", "runs:/")):
+        return Found(source, source)
+    with asking() as client:
+        if source.startswith("runs:/"):
+            return in_run(client, source)
+        body = source.removeprefix("models:/").strip("/")
+        if LOGGED.fullmatch(body):
+            return logged(client, body)
+        return version_of(client, source, *name_in(source))
+
+
+def name_in(uri: str) -> tuple[str, str, str]:
+    """The name in a models:/ URI, and what follows it after "/" or "@", one of them empty. Raises InputError."""
+    body = uri.removeprefix("models:/")
+    name, _, suffix = body.partition("/")
+    alias = ""
+    if not suffix and "@" in name:
+        name, _, alias = name.rpartition("@")
+    if not uri.startswith("models:/") or not name.strip() or "/" in suffix or body.endswith(("/", "@")):
+        raise InputError(f"{uri} names no model", expected="models:/<name>/<version> or models:/<name>@<alias>")
+    return name, suffix, alias
+
+
+def version_of(client: Any, uri: str, name: str, suffix: str, alias: str) -> Found:
+    model = registered_model(client, name)
+    if alias:
+        number = model.aliases.get(alias)
+        if number is None:
+            raise InputError(
+                f"{name} has no alias {alias!r}{near(alias, model.aliases)}", expected=known(client, model)
+            )
+    elif suffix.isdigit():
+        number = suffix
+    elif suffix:
+        number = newest(client, uri, model, suffix)
+    else:
+        raise InputError(f"{uri} names no version", expected=known(client, model))
+    version = ask(client.get_model_version, name, str(number))
+    if version is None:
+        raise InputError(f"{name} has no version {number}", expected=known(client, model))
+    return Found(
+        f"models:/{name}/{version.version}",
+        client.get_model_version_download_uri(name, version.version),
+        name,
+        str(version.version),
+        version.run_id or "",
+        version.model_id or "",
+        tuple(sorted(kind for kind, at in model.aliases.items() if str(at) == str(version.version))),
+        told(version.tags),
+    )
+
+
+def registered_model(client: Any, name: str) -> Any:
+    model = ask(client.get_registered_model, name)
+    if model is None:
+        names = [model.name for model in client.search_registered_models(max_results=1000)]
+        there = f"one of {listing(names)}" if names else "a model that was registered: there is none"
+        raise InputError(f"there is no registered model {name!r}{near(name, names)}", expected=there)
+    return model
+
+
+def newest(client: Any, uri: str, model: Any, stage: str) -> str:
+    """The newest version of a stage, or of all for "latest"."""
+    versions = versions_of(client, model.name)
+    if stage.lower() != "latest":
+        versions = [version for version in versions if (version.current_stage or "").lower() == stage.lower()]
+        if not versions:
+            hint = "; stages are deprecated in MLflow, aliases are in their place"
+            raise InputError(f"{model.name} has no version in the stage {stage!r}{hint}", expected=known(client, model))
+        import warnings
+
+        warnings.warn(
+            f"{uri}: stages are deprecated in MLflow; give the version an alias and write models:/{model.name}@<alias>",
+            FutureWarning,
+            stacklevel=2,
+        )
+    if not versions:
+        raise InputError(f"{model.name} has no version", expected=known(client, model))
+    return str(max(int(version.version) for version in versions))
+
+
+def versions_of(client: Any, name: str) -> list[Any]:
+    quote = '"' if "'" in name else "'"
+    return list(client.search_model_versions(f"name={quote}{name}{quote}", max_results=10000))
+
+
+def known(client: Any, model: Any) -> str:
+    """The versions, of many the newest, and aliases that a registered model has, in words."""
+    numbers = sorted(int(version.version) for version in versions_of(client, model.name))
+    if not numbers:
+        return f"a version of {model.name}: it has none"
+    first = "…, " if len(numbers) > LISTED else ""
+    versions = f"version {first}{', '.join(map(str, numbers[-LISTED:]))}"
+    aliases = ", ".join(f"@{alias} (version {number})" for alias, number in sorted(model.aliases.items())[:LISTED])
+    return f"{versions}, or alias {aliases}" if aliases else f"{versions}; it has no aliases"
+
+
+def logged(client: Any, model_id: str) -> Found:
+    """The logged model of this id. Raises InputError if there is none."""
+    model = ask(client.get_logged_model, model_id)
+    if model is None:
+        raise InputError(f"there is no logged model {model_id}", expected="an id that log_model gave")
+    return Found(
+        f"models:/{model_id}",
+        model.artifact_location,
+        run_id=model.source_run_id or "",
+        model_id=model_id,
+        tags=told(model.tags),
+    )
+
+
+def in_run(client: Any, uri: str) -> Found:
+    """The model that a run logged under a name."""
+    run_id, _, path = uri.removeprefix("runs:/").strip("/").partition("/")
+    if not run_id or not path:
+        raise InputError(f"{uri} names no model of a run", expected="runs:/<run id>/<name of the model>")
+    run = ask(client.get_run, run_id)
+    if run is None:
+        raise InputError(f"there is no run {run_id!r}", expected="the id of a run in this store")
+    models = [client.get_logged_model(output.model_id) for output in (run.outputs.model_outputs if run.outputs else ())]
+    for model in reversed(models):  # the last one logged under a name is the one that is meant
+        if model.name == path:
+            return logged(client, model.model_id)
+    if any(os.path.basename(file.path) == MLMODEL for file in client.list_artifacts(run_id, path)):  # before MLflow 3
+        return Found(uri, uri, run_id=run_id, tags=told(run.data.tags))
+    names = sorted({model.name for model in models} | {file.path for file in client.list_artifacts(run_id)})
+    there = f"one of {listing(names)}" if names else "a run that logged one: this one did not"
+    raise InputError(f"run {run_id} logged no model {path!r}{near(path, names)}", expected=there)
+
+
+def told(tags: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """The tags that somebody set; those of mlflow itself begin with its name."""
+    return tuple(sorted((key, str(value)) for key, value in tags.items() if not key.startswith("mlflow.")))
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    best = closest(name, names)
+    return f"; did you mean {best}?" if best else ""
+
+
+# Files
+
+
+def download(location: str, folder: str) -> str:
+    """The file or the folder at an artifact URI or a local path, put into ``folder``; returns its path there.
+
+    Raises InputError where it is not to be had.
+    """
+    mlflow = library("edge_runtime.mlflow.download")
+    with quietly(QUIET), translated(f"{location} cannot be downloaded"):
+        try:
+            return str(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=folder))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InputError(
+                f"{location} cannot be downloaded ({reason})", expected="artifacts that this machine can reach"
+            ) from error
+
+
+def describe(folder: str, uri: str) -> Any:
+    """The MLmodel file in a folder, as mlflow reads it. Raises InputError where it cannot be read."""
+    mlflow = library("edge_runtime.mlflow.describe")
+    try:
+        return mlflow.models.Model.load(os.path.join(folder, MLMODEL))
+    except Exception as error:  # a file of anybody's: YAML, its types and mlflow's own checks have errors of their own
+        reason = str(error).partition("\n")[0][:SHOWN]
+        raise InputError(f"{uri}: its {MLMODEL} file cannot be read ({reason})", expected="an MLflow model") from error
+
+
+# Asking
+
+
+@contextmanager
+def asking(*, writing: bool = False) -> Iterator[Any]:
+    """A client of the store that the environment names, that gives up within seconds and complains in our errors."""
+    mlflow = library("edge_runtime.mlflow")
+    if not writing:
+        for uri in (mlflow.get_registry_uri(), mlflow.get_tracking_uri()):
+            there_must_be(uri)
+    with quietly(SHORT), translated(f"MLflow at {harmless(mlflow.get_tracking_uri())} refuses"):
+        yield mlflow.MlflowClient()
+
+
+def there_must_be(uri: str) -> None:
+    """Raise InputError for an SQLite store that is not there: mlflow would make one, only to find nothing in it."""
+    path = unquote(uri.removeprefix(STORED_AS).partition("?")[0])
+    if uri.startswith(STORED_AS) and path != ":memory:" and not os.path.exists(path):
+        where = "" if os.environ.get("MLFLOW_TRACKING_URI") else ", and MLFLOW_TRACKING_URI is not set"
+        raise InputError(
+            f"there is no MLflow store at {path}{where}", expected="MLFLOW_TRACKING_URI with a server or a store"
+        )
+
+
+@contextmanager
+def quietly(settings: dict[str, str]) -> Iterator[None]:
+    """Run with ``settings`` in the environment, where the user has not set them, and with mlflow's loggers at
+    warnings."""
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    os.environ.update(added)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def translated(problem: str) -> Iterator[None]:
+    """mlflow's errors, and those of the databases under it, as InputError: that nobody answers, or the ``problem`` and
+    its reason."""
+    mlflow = library("edge_runtime.mlflow")
+    try:
+        yield
+    except Exception as error:
+        ours = isinstance(error, (mlflow.exceptions.MlflowException, ModuleNotFoundError))  # the latter: a driver
+        if not ours and type(error).__module__.partition(".")[0] not in DATABASES:
+            raise
+        complain(problem, error, harmless(mlflow.get_tracking_uri()))
+
+
+def complain(problem: str, error: Exception, server: str) -> NoReturn:
+    text = " ".join(str(error).split())
+    if text.startswith("API request to "):
+        status = re.search(r"(?:failed with error code|too many) (\d+)", text)
+        problem = f"the MLflow server at {server}"
+        if status:
+            problem += f" answers with status {status[1]}"
+        elif "failed with" not in text:
+            problem = f"what answers at {server} is no MLflow server"
+        else:
+            problem += " does not answer in time" if "timed out" in text else " cannot be reached"
+        raise InputError(problem, expected="MLFLOW_TRACKING_URI with an MLflow server that runs") from error
+    reason = printable(harmless(text.partition(" [SQL:")[0]))[:SHOWN].rstrip(".")
+    raise InputError(f"{problem} ({reason})", expected="what MLflow accepts") from error
+
+
+def ask(call: Callable[..., Any], *arguments: str) -> Any:
+    """What ``call`` answers, or None where it says that there is no such thing."""
+    mlflow = library("edge_runtime.mlflow")
+    try:
+        return call(*arguments)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return None
+
+
+def harmless(text: str) -> str:
+    """``text`` without the users and passwords in its URIs."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
