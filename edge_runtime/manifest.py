@@ -13,6 +13,7 @@ from typing import Any
 from .canonical import dumps, loads, take
 from .ending import Ending
 from .errors import BundleError, FormatVersionError
+from .row_order import Cuts, cuts_from_json
 from .schema import Schema, decimal
 
 __all__ = ["FORMAT_VERSION", "Certificate", "Entry", "Manifest", "Variant"]
@@ -53,23 +54,28 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One graph in one precision. ``graph`` is its entry; ``largest_tensor`` bounds, in bytes, what constant folding
-    may create; ``small`` says that it runs single-threaded on blocks of rows (see docs/bundle-format.md)."""
+    may create; ``small`` says that it runs single-threaded on blocks of rows (see docs/bundle-format.md), and ``order``
+    in which order these are best sorted."""
 
     name: str
     graph: str
     precision: str
     largest_tensor: int
     small: bool
+    order: tuple[Cuts, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in self.__slots__}
+        made = {field: getattr(self, field) for field in self.__slots__}
+        return {**made, "order": [cuts.to_json() for cuts in self.order]}
 
     @classmethod
     def from_json(cls, data: object) -> Variant:
-        variant = cls(*take(data, "variant", name=str, graph=str, precision=str, largest_tensor=int, small=bool))
-        if variant.largest_tensor < 0:
-            raise BundleError(f"variant {variant.name!r} has a negative largest_tensor")
-        return variant
+        name, graph, precision, largest_tensor, small, order = take(
+            data, "variant", name=str, graph=str, precision=str, largest_tensor=int, small=bool, order=list
+        )
+        if largest_tensor < 0:
+            raise BundleError(f"variant {name!r} has a negative largest_tensor")
+        return cls(name, graph, precision, largest_tensor, small, cuts_from_json(order))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def test_they_take_no_more_than_their_room(graph_bytes: int) -> None:
     room = max(16_000, graph_bytes // 20)
     assert size <= room
     one = size / golden.rows
-    assert golden.rows == 64 or size + 1.2 * one > room
+    assert golden.rows == 32 or size + 1.2 * one > room
 
 
 def test_a_bundle_of_the_battery_keeps_to_the_room(battery: Converted) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_runtime.converters.exact.grid import round_to_grid
+from edge_runtime.converters.exact.grid import FINENESS, round_to_grid
 
 leaf = st.floats(-1e3, 1e3)
 trees = st.lists(st.lists(leaf, min_size=1, max_size=4), min_size=1, max_size=6)
@@ -54,7 +54,7 @@ def test_the_bound_holds_for_every_sum(leaves: list[list[float]]) -> None:
         after = exact([float(rounded[tree][i, 0]) for tree, i in enumerate(picked)])
         assert abs(before - after) <= Fraction(moved) * (1 + Fraction(1, 2**40))
     reach = sum(float(np.abs(values).max()) for values in arrays)
-    assert moved <= len(leaves) * reach * 2.0**-50
+    assert moved <= reach * 2.0**-FINENESS
 
 
 @pytest.mark.parametrize("size", [1e-310, 5e-324, 1e-30, 1.0, 2.0**52, 1e300])
@@ -65,7 +65,7 @@ def test_leaves_of_any_size_have_a_grid(size: float) -> None:
     for old, new in zip(arrays, rounded, strict=True):
         assert np.isfinite(new).all()
         assert (np.abs(new - old) <= moved).all()
-    assert moved <= size * 2.0**-48
+    assert moved <= 2.0 * size * 2.0**-FINENESS
 
 
 def test_leaves_of_nothing_stay_nothing() -> None:
