@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,13 @@ from edge_runtime.words import at_most
 
 from .data import read_data
 from .edge_rows import edge_rows
+from .exact.cuts import cuts_of
+from .exact.graph import to_bytes
 from .files import read_model
 from .golden_rows import Golden, choose
 from .parity import Parity, compare_data, compare_edge_rows
 from .provenance import now, provenance
+from .registry import Registered, is_registered, opened
 from .source import Request, Source, read_source
 
 __all__ = ["Conversion", "Report", "convert"]
@@ -87,10 +90,10 @@ class Conversion:
 def convert(
     source: Any,
     *,
-    data: Any,
+    data: Any = None,
     target: Any = None,
     name: str | None = None,
-    version: str = "0",
+    version: str | None = None,
     input_dtype: str = "auto",
     decision: Decision | None = None,
     trust: bool = False,
@@ -99,8 +102,11 @@ def convert(
     """Convert a trained model, compare it with its source on every row of ``data`` and on edge rows.
 
     ``source`` is a fitted object or the path of a model's file: LightGBM's .txt, XGBoost's .json and .ubj, CatBoost's
-    .cbm; .joblib and .pkl with ``trust``, since unpickling runs their code.
+    .cbm; .joblib and .pkl with ``trust``, since unpickling runs their code. Or it is a model in MLflow:
+    models:/Fraud@champion, models:/Fraud/3, runs:/<id>/<name>, the folder of one; ``name`` and ``version`` are then
+    those of the registry, unless they are given.
     ``data`` are rows as the source takes them (frame, array, dict of columns, list of records, or a file of rows);
+    without any, a model in MLflow is compared on its input example, and the certificate says so.
     ``target`` names a column to leave out. ``input_dtype`` is how the app hands floats over; ``decision`` gives a
     binary classifier a score and a yes or no. ``progress(stage, done, all)`` is called as it goes.
 
@@ -111,16 +117,28 @@ def convert(
     if input_dtype not in INPUT_DTYPES:
         raise InputError(f"input_dtype is {input_dtype!r}", expected=f"one of {INPUT_DTYPES}")
     tell("read", 0, 1)
-    rows = read_data(data, target)
+    if isinstance(source, (str, os.PathLike)) and is_registered(os.fspath(source)):
+        with opened(os.fspath(source), trust=trust) as found:
+            return convert(
+                found, data=data, target=target, name=name or found.name, version=version or found.version,
+                input_dtype=input_dtype, decision=decision, progress=progress,
+            )  # fmt: skip
     origin: dict[str, str] = {}
-    if isinstance(source, (str, os.PathLike)):
+    registered = source if isinstance(source, Registered) else None
+    rows = registered.rows(data, target) if registered else read_data(data, target)
+    if registered:
+        origin, source = registered.provenance, registered.model
+    elif isinstance(source, (str, os.PathLike)):
         origin["source.file"] = os.path.basename(os.fspath(source))
         source = read_model(os.fspath(source), trust=trust)
     rows = rows.named(getattr(source, "feature_names_in_", getattr(source, "feature_names", None)))
     read = read_source(source, Request(rows, input_dtype, decision))
+    if registered and data is None:
+        read = replace(read, statements=(*read.statements, registered.only_the_example(len(rows.frame))))
     tell("read", 1, 1)
     # Not every library tells the names of its columns as scikit-learn does.
     frame = _app_frame(read, rows.named([column.name for column in read.schema.columns]).frame)
+    version = version or "0"
     made = _Made(read, name or _name_of(source), version, provenance(read, frame, origin))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.edge")
@@ -151,7 +169,7 @@ class _Made:
 
     def __init__(self, source: Source, name: str, version: str, provenance: dict[str, str]) -> None:
         self.source, self.name, self.version, self.provenance = source, name, version, provenance
-        self.graph = source.graph.SerializeToString()
+        self.graph = to_bytes(source.graph)
         self.created = now()
 
     def contents(self, golden: Golden | None) -> dict[str, bytes]:
@@ -171,7 +189,12 @@ class _Made:
             self.statements(golden, data, edges) if golden and data and edges else (),
         )  # fmt: skip
         variant = Variant(
-            "float64" if exact else "float32", "graph.onnx", "float64" if exact else "as converted", 2**20, True
+            "float64" if exact else "float32",
+            "graph.onnx",
+            "float64" if exact else "as converted",
+            2**20,
+            True,
+            cuts_of(source.graph) if exact else (),
         )
         return Manifest(
             self.name, self.version, self.created, source.schema, source.ending, (variant,), certificate,
@@ -185,11 +208,12 @@ class _Made:
     def statements(self, golden: Golden, data: Parity, edges: Parity) -> tuple[str, ...]:
         largest = _largest(data, edges)
         gaps = ", ".join(f"|Δ {name}| ≤ {at_most(value)}" for name, value in largest.items())
-        checked = (
-            f"checked on {data.rows:,} rows and {edges.rows:,} edge rows: 0 labels differ"
-            if "label" in {o.name for o in self.source.schema.outputs}
-            else f"checked on {data.rows:,} rows and {edges.rows:,} edge rows"
-        )
+        checked = f"checked on {data.rows:,} rows and {edges.rows:,} edge rows"
+        ties = data.ties + edges.ties
+        if ties:
+            checked += f": {ties:,} labels differ, each where the source's own numbers are a tie within their bound"
+        elif "label" in {output.name for output in self.source.schema.outputs}:
+            checked += ": 0 labels differ"
         made = [*self.source.statements, f"{checked}{', ' + gaps if gaps else ''}"]
         if edges.refused:
             made.append(f"checked: {edges.refused:,} edge rows are refused by source and model alike")

@@ -1,7 +1,7 @@
 """Source against model, row by row: the given data, then the edge rows, one at a time and together.
 
-Labels must be equal everywhere and numbers within the stated tolerance; a row that one of the two refuses, the other
-must refuse as well.
+Numbers must be within the stated tolerance, and labels equal, except where the source's own numbers are a tie within
+it; a row that one of the two refuses, the other must refuse as well.
 
 Belongs here: comparing and showing what differs. Not here: making edge rows (edge_rows.py), deciding what to try.
 Imported as edge_runtime.converters.parity.
@@ -27,17 +27,20 @@ __all__ = ["Parity", "compare_data", "compare_edge_rows"]
 
 Outputs = Mapping[str, NDArray[Any]]
 WORST_SHOWN = 5
+FEW = 1000  # of so many rows of data, one may be a tie: with more, it would no longer be the same model
 CHUNK = 65536  # rows; bounds memory, and gives progress something to count
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """``rows`` compared, ``refused`` by both, the ``largest`` difference per output of numbers; of edge rows also the
-    records that were ``answered``, and by how many ``ulps`` one row alone and among others differ at most."""
+    """``rows`` compared, ``refused`` by both, the ``largest`` difference per output of numbers, and how many rows are
+    ``ties`` that the two break differently; of edge rows also the records that were ``answered``, and by how many
+    ``ulps`` one row alone and among others differ at most."""
 
     rows: int
     refused: int
     largest: dict[str, float]
+    ties: int = 0
     answered: tuple[dict[str, Any], ...] = ()
     ulps: float = 0.0
 
@@ -50,6 +53,7 @@ def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Ca
     largest: dict[str, float] = {}
     worst: list[tuple[float, int, str]] = []
     off = {"labels": 0, "numbers": 0}
+    ties: list[tuple[float, int, str]] = []
     for start in range(0, len(frame), CHUNK):
         part = frame.iloc[start : start + CHUNK]
         wanted, found = both(source, model, part, start)
@@ -58,9 +62,16 @@ def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Ca
             if name in source.tolerance:
                 largest[name] = max(largest.get(name, 0.0), float(gap.max(initial=0.0)))
             beyond = np.flatnonzero(gap > source.tolerance.get(name, 0.0))
+            if name == "label":
+                tied = [i for i in beyond.tolist() if is_tie(source, found[name][i], at(wanted, i))]
+                ties += [(float(gap[i]), start + i, name) for i in tied]
+                beyond = np.setdiff1d(beyond, tied)
             off["numbers" if name in source.tolerance else "labels"] += len(beyond)
             worst += [(float(gap[i]), start + int(i), name) for i in beyond[np.argsort(-gap[beyond])][:WORST_SHOWN]]
         progress(min(start + CHUNK, len(frame)), len(frame))
+    if len(ties) * FEW > len(frame):
+        off["labels"] += len(ties)
+        worst += ties
     if worst:
         rows = sorted({row for _, row, _ in sorted(worst, reverse=True)[:WORST_SHOWN]})
         raise ParityError(
@@ -68,7 +79,23 @@ def compare_data(source: Source, model: Model, frame: pd.DataFrame, progress: Ca
             f" {off['numbers']:,} numbers differ (largest {max(gap for gap, _, _ in worst):.3g})",
             rows=side_by_side(source, model, frame.iloc[rows], rows),
         )
-    return Parity(len(frame), 0, largest)
+    return Parity(len(frame), 0, largest, len(ties))
+
+
+def at(outputs: Outputs, i: int) -> dict[str, Any]:
+    return {name: values[i] for name, values in outputs.items()}
+
+
+def is_tie(source: Source, found: Any, wanted: Mapping[str, Any]) -> bool:
+    """Whether the source's own probabilities of one row, in ``wanted``, do not tell its label from ``found``, the
+    model's: they are apart by no more than their bound, so the source's rounding has chosen."""
+    classes = source.ending.classes
+    if not source.exact or classes is None or "probabilities" not in source.tolerance:
+        return False
+    share = dict(zip(classes, np.asarray(wanted["probabilities"]).tolist(), strict=True))
+    if wanted["label"] not in share:
+        return False
+    return bool(abs(share[found] - share[wanted["label"]]) <= 2.0 * source.tolerance["probabilities"])
 
 
 def both(source: Source, model: Model, part: pd.DataFrame, start: int) -> tuple[Outputs, Outputs]:
@@ -107,7 +134,7 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
     together = model.predict([records[i] for i in taken])
     faults: list[str] = []
     largest: dict[str, float] = {}
-    ulps = 0.0
+    ulps, ties = 0.0, 0
     for place, i in enumerate(taken):
         if isinstance(wanted[i], Exception):
             faults.append(f"  {shown(records[i])}\n    source: {shown(wanted[i])}\n    model:  {shown(singles[i])}")
@@ -117,7 +144,9 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
             gap = float(differences(found, reference).max(initial=0.0))
             if name in source.tolerance:
                 largest[name] = max(largest.get(name, 0.0), gap)
-            if gap > source.tolerance.get(name, 0.0):
+            if gap > 0.0 and name == "label" and is_tie(source, found, wanted[i]):
+                ties += 1
+            elif gap > source.tolerance.get(name, 0.0):
                 faults.append(f"  {shown(records[i])}\n    source: {name} {reference!s}\n    model:  {name} {found!s}")
             apart = ulps_apart(together[name][place], found)
             ulps = max(ulps, apart)
@@ -131,14 +160,14 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
             reference = ask(lambda i=i: source.reference(frame.iloc[i : i + 1]))  # type: ignore[misc]
             if not isinstance(reference, Exception):
                 faults.append(
-                    f"  {shown(records[i])}\n    source: {shown(first(reference))}\n    model:  {shown(singles[i])}"
+                    f"  {shown(records[i])}\n    source: {shown(at(reference, 0))}\n    model:  {shown(singles[i])}"
                 )
     if faults:
         raise ParityError(
             f"the converted model does not answer as its source on {len(faults):,} of {len(records):,} edge rows",
             rows="\n".join(faults[:WORST_SHOWN]),
         )
-    return Parity(len(taken), len(refused), largest, tuple(records[i] for i in taken), ulps)
+    return Parity(len(taken), len(refused), largest, ties, tuple(records[i] for i in taken), ulps)
 
 
 def answers_of(source: Source, frame: pd.DataFrame, rows: list[int]) -> dict[int, Any]:
@@ -152,10 +181,6 @@ def answers_of(source: Source, frame: pd.DataFrame, rows: list[int]) -> dict[int
         return {rows[0]: made}
     half = len(rows) // 2
     return answers_of(source, frame, rows[:half]) | answers_of(source, frame, rows[half:])
-
-
-def first(outputs: Outputs) -> dict[str, Any]:
-    return {name: values[0] for name, values in outputs.items()}
 
 
 def ask(call: Callable[[], Any]) -> Any:

@@ -6,18 +6,20 @@ here is an IEEE operation that every language has, so any runtime can answer wit
 Method: x = k * ln2/64 + r with k rounded half to even; e^r by its Taylor polynomial of degree 5 (|r| <= 0.0055, so the
 rest is below 4e-17); e^x = 2^(k // 64) * 2^(k % 64 / 64) * e^r. Error against `math.exp`: at most 2 ulp.
 
-Belongs here: this one function in its two forms. Not here: what is computed with it (ending.py).
+Belongs here: this one function in its two forms, and softmax, which is made of it. Not here: what is computed with them
+(links.py, ending.py).
 Imported as edge_runtime.exponential.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["exp", "exp_array"]
+__all__ = ["exp", "exp_array", "softmax", "softmax_array"]
 
 # The 52 fraction bits of 2^(j/64), j = 0..63, correctly rounded.
 _FRACTIONS = """
@@ -88,3 +90,25 @@ def exp_array(x: NDArray[np.float64]) -> NDArray[np.float64]:
     result: NDArray[np.float64] = np.ldexp(_POWERS[whole & 63] * polynomial, whole >> 6)
     result[beyond] = np.where(np.isnan(outside), np.nan, np.inf)
     return result
+
+
+def softmax(values: Sequence[float]) -> list[float]:
+    """exp(v - max) of each value, over their sum from the first to the last."""
+    best = max(values)
+    powers = [exp(value - best) for value in values]
+    total = 0.0
+    for power in powers:
+        total += power
+    if total != total:  # `max` may have overlooked a NaN
+        return [math.nan] * len(powers)
+    return [power / total for power in powers]
+
+
+def softmax_array(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`softmax` of each row, in a new array."""
+    shares = exp_array(values - values.max(axis=1)[:, None])
+    total = np.zeros(len(values))
+    for k in range(shares.shape[1]):  # in class order: the same sum as one row's
+        total += shares[:, k]
+    shares /= total[:, None]
+    return shares

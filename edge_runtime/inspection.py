@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .ending import KINDS, Ending
+from .links import Link
 from .manifest import Manifest, Variant
 from .plain import LACKS
 from .schema import INTEGER_RANGE, ColumnSpec, Schema, TensorSpec
@@ -175,18 +176,29 @@ def output_text(spec: TensorSpec, ending: Ending) -> str:
     decision, classes = ending.decision, ending.classes
     if decision is not None and spec.name == decision.name:
         return printable(f"true where {decision.score} > {decision.threshold!r}")
+    if ending.kind == "anomaly" and spec.name == "label":
+        return "-1 for an outlier, otherwise 1"
+    if ending.kind == "each" and spec.name == "label":
+        return "a class for each target, in their order"
+    known = ending.classes_of(spec.name)
+    if known is not None:
+        return f"in the order of the classes: {listing(known)}"
     if classes is None:
         return ""
-    if decision is not None:
-        return f"the probability of class {value_text(classes[1])}"
-    return (
-        f"a class: {listing(classes)}" if spec.name == "label" else f"in the order of the classes: {listing(classes)}"
-    )
+    return f"a class: {listing(classes)}" if decision is None else f"the probability of class {value_text(classes[1])}"
 
 
 def ending_text(ending: Ending) -> str:
-    scale = f", scale = {ending.scale!r}" if "scale" in KINDS[ending.kind] and ending.scale != 1.0 else ""
-    return KINDS[ending.kind] + scale
+    text = KINDS[ending.kind]
+    text += f", scale = {ending.scale!r}" if "scale" in text and ending.scale != 1.0 else ""
+    text += f", offset = {ending.offset!r}" if "offset" in text else ""
+    return text + (f"; parts: {', '.join(map(link_text, ending.parts))}" if ending.parts else "")
+
+
+def link_text(link: Link) -> str:
+    """Such as isotonic(share), or 2.0 × mean(softmax, softmax)."""
+    weight = f"{link.weight!r} × " if link.weight != 1.0 else ""
+    return weight + link.kind + (f"({', '.join(map(link_text, link.parts))})" if link.parts else "")
 
 
 def statement_row(statement: str) -> tuple[str, str]:

@@ -71,6 +71,16 @@ class Ensemble:
         """How many there are in all trees."""
         return sum(int((~tree.inner).sum()) for tree in self.trees)
 
+    def reaches(self) -> tuple[float, ...]:
+        """What each target's raw sum does not exceed in magnitude."""
+        above, below = np.maximum(self.base, 0.0), np.minimum(self.base, 0.0)
+        for tree in self.trees:
+            leaves = tree.value[~tree.inner]
+            counted = slice(tree.target, tree.target + 1) if leaves.shape[1] == 1 else slice(None)
+            above[counted] += leaves.max(axis=0)
+            below[counted] += leaves.min(axis=0)
+        return tuple(np.maximum(above, -below).tolist())
+
     def conditions(self) -> Conditions:
         """Every inner node's condition, in the order of the trees and their nodes."""
         sets: dict[int, Floats] = {}

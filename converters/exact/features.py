@@ -33,12 +33,14 @@ ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what lies within c
 class Feature:
     """Feature of one column (its position in the schema). ``finite`` = it depends on the category only; a number's
     ``steps`` are the operations that lead to it, each with its constant (for models that need them as operators).
-    ``encoded``: an encoder stands before it."""
+    ``encoded``: an encoder stands before it. With ``bins``, it is the number of a bin, of which the model sees one
+    feature of 0 and 1 for each."""
 
     column: int
     finite: bool
     steps: tuple[tuple[str, float], ...] = ()
     encoded: bool = False
+    bins: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class Block:
     features: tuple[Feature, ...]
     evaluate: Callable[[dict[int, NDArray[np.generic]], int], Floats]
     absent: Callable[[dict[int, NDArray[np.generic]], int], NDArray[np.bool_]] | None = None
+
+    @property
+    def width(self) -> int:
+        """How many features the model sees."""
+        return sum(max(feature.bins, 1) for feature in self.features)
 
     def seen(self, given: dict[int, NDArray[np.generic]], n: int) -> Floats:
         """What the model takes for the values: NaN where it sees a missing one."""
@@ -71,6 +78,7 @@ class FiniteColumn:
     whole: bool  # only whole numbers come (codes, integers): a set of them can be told
     unknown: bool
     missing: bool
+    other: float | None = None  # a whole number outside the categories, all of them whole: any fraction is as unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,7 @@ class Splits:
     cut: NDArray[np.bool_]
     constant: NDArray[np.int8] = field(repr=False)  # 1 = always the left child, 0 = always the right one, -1 = neither
     holes: dict[int, Hole] = field(default_factory=dict)  # by column
+    others: dict[int, float] = field(default_factory=dict)  # by column: the number that a fraction is taken for
 
 
 class NotPulledBackError(Exception):
@@ -146,11 +155,15 @@ def pull_back(
         if len(sets):
             _pull_sets(block, sets, feature[sets] - start, conditions, finite, splits)
         start = stop
-    _check_holes(splits, feature)
+    _check_columns(splits, feature)
     return splits
 
 
-def _check_holes(splits: Splits, feature: NDArray[np.int64]) -> None:
+def _check_columns(splits: Splits, feature: NDArray[np.int64]) -> None:
+    """What the graph does to a whole column must suit all features that it makes."""
+    for column in splits.others:
+        if not splits.finite[splits.column == column].all():
+            raise NotPulledBackError("a column's fraction is unknown for one feature and a number for another")
     for column in splits.holes:
         if len(np.unique(feature[splits.column == column])) > 1:
             raise NotPulledBackError("a column's number is missing for one feature and a number for another")
@@ -334,7 +347,9 @@ def _place_set(known: FiniteColumn, left: NDArray[np.bool_], position: int, spli
         splits.swap[position] = not sides[0]
         splits.missing[position] = (bool(sides[0]) if missing is None else missing) ^ (not sides[0])
         return
-    if known.whole:
+    if known.whole or known.other is not None:
+        if not known.whole and known.other is not None:
+            splits.others[int(splits.column[position])] = known.other
         alone = other is False or (other is None and sides.sum() * 2 <= len(sides))
         splits.members[position] = codes[sides == alone]
         splits.swap[position] = not alone

@@ -17,6 +17,7 @@ from edge_runtime.ending import Ending
 from edge_runtime.errors import UnsupportedModelError
 
 from .ensemble import Ensemble
+from .joining import Joined, View
 
 __all__ = ["Head", "Linear", "classes_of"]
 
@@ -44,7 +45,7 @@ class Head:
     must say besides.
     """
 
-    body: Ensemble | Linear
+    body: Ensemble | Linear | Joined
     ending: Ending
     reads: type
     answer: Callable[[Any, Any], dict[str, NDArray[Any]]]
@@ -57,6 +58,11 @@ class Head:
     sparse: bool = False
     stands_in: Any = None
     statements: tuple[str, ...] = ()
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """How the model looks at the rows that the pipeline makes: one view, or those of its members."""
+        return self.body.views if isinstance(self.body, Joined) else (View(self.prepares, self.reads, self.sparse),)
 
 
 def classes_of(classes: NDArray[Any]) -> tuple[tuple[Any, ...], str]:

@@ -28,6 +28,8 @@ def lower(
 ) -> onnx.ModelProto:
     """The graph `x` [N, width] -> `raw` [N, targets] float64."""
     features = [feature for block in blocks for feature in block.features]
+    if any(feature.bins for feature in features):
+        raise NotPulledBackError("a discretizer before the linear map makes one feature per bin")
     graph = Graph()
     x = graph.input("x", dtype, [None, width])
     if dtype != "float64":

@@ -19,15 +19,16 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from .ensemble import Conditions, Ensemble, Tree
 from .features import ZERO, Block, FiniteColumn, Splits
+from .graph import Graph, node_of
 from .grid import is_exact, reach
 from .lattice import from_ordinal, to_ordinal
 from .region import EQUAL, LESS_OR_EQUAL, MEMBER, Condition, Region, can, narrow
 from .tree_node import ReadTree, read_trees
-from .trees import Lowered
+from .trees import Lowered, columns_as_read
 
 __all__ = ["UNIT", "ProofError", "prove_conditions", "prove_routing", "prove_sums"]
 
@@ -157,7 +158,12 @@ def prove_routing(ensemble: Ensemble, splits: Splits, lowered: Lowered, space: R
         raise ProofError(f"the operator's arrays do not fit: {error}") from error
     if len(trees) != len(lowered.placed):
         raise ProofError(f"the graph has {len(trees)} trees instead of {len(lowered.placed)}")
-    table = _tail(model, ensemble, splits, lowered.base)
+    before = _check_before(model, nodes[0], ensemble, splits, len(space))
+    try:
+        table = _check_after(model, before + 1, ensemble, lowered.base)
+    except KeyError as error:
+        raise ProofError(f"the graph behind the trees asks {error}, which is no constant") from error
+    _check_operator(nodes[0], ensemble.targets if table is None else len(trees))
     starts = np.cumsum([0, *(int(tree.inner.sum()) for tree in ensemble.trees)]).tolist()
     pending_base = dict.fromkeys(range(ensemble.targets), True)
     covered: set[int] = set()
@@ -242,29 +248,59 @@ def _condition(splits: Splits, i: int, left: int, right: int) -> tuple[Condition
     return (condition, right, left) if splits.swap[i] else (condition, left, right)
 
 
-def _tail(model: onnx.ModelProto, ensemble: Ensemble, splits: Splits, base: Floats) -> Floats | None:
-    """The table of leaf vectors, if the graph has one; and a check that nothing else is done to the sum."""
-    operators = [other.op_type for other in model.graph.node]
-    before = ["Cast"] if model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT else []
-    before += ["Mod", "Sub", "Where"] if splits.cut.any() else []
-    fills = not np.isnan([hole.fill for hole in splits.holes.values()]).all()
-    before += ["IsNaN", "Where"] if fills else []
-    before += ["GreaterOrEqual", "LessOrEqual", "And", "Where"] if splits.holes else []
-    before += ["Abs", "LessOrEqual", "Where"] if ensemble.zero_missing else []
-    after = operators[operators.index("TreeEnsemble") + 1 :]
-    if operators[: operators.index("TreeEnsemble")] != before:
-        raise ProofError(f"the graph has other nodes before the trees: {operators}")
+def _check_operator(node: onnx.NodeProto, targets: int) -> None:
+    """Raise ProofError unless the operator adds the leaves of each target, and does no more."""
+    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    settings = tuple(given.get(name) for name in ("aggregate_function", "post_transform", "n_targets"))
+    if settings != (1, 0, targets):
+        raise ProofError(f"the operator does another thing than adding leaves for {targets} targets: {settings}")
+
+
+def _check_before(model: onnx.ModelProto, node: onnx.NodeProto, ensemble: Ensemble, splits: Splits, width: int) -> int:
+    """How many nodes stand before the trees. Raises ProofError unless they, and their constants, are those that make
+    of the columns what `prove_conditions` has taken them for."""
+    is_float32 = model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    wanted = Graph()
+    x = columns_as_read(wanted, ensemble, splits, width, "float32" if is_float32 else "float64")
+    count = len(wanted.nodes)
+    held = {value.name: value for value in model.graph.initializer}
+    if (
+        list(model.graph.node[:count]) != wanted.nodes
+        or any(held.get(value.name) != value for value in wanted.constants)
+        or list(node.input) != [x]
+        or model.graph.node[count] != node
+    ):
+        raise ProofError("the graph makes something else of the columns before the trees")
+    return count
+
+
+def _check_after(model: onnx.ModelProto, first: int, ensemble: Ensemble, base: Floats) -> Floats | None:
+    """The table of leaf vectors, if the graph has one. Raises ProofError unless the nodes from ``first`` on, behind the
+    operator, do nothing else to its sums."""
+    nodes = list(model.graph.node[first:])
     constants = {value.name: numpy_helper.to_array(value) for value in model.graph.initializer}
-    if after == ["Cast", "Gather", "ReduceSum"]:
-        table: Floats = constants[model.graph.node[operators.index("Gather")].input[0]]
+    operators = [node.op_type for node in nodes]
+    raw = model.graph.node[first - 1].output[0]
+    if operators == ["Cast", "Gather", "ReduceSum"]:
+        cast, gather, total = nodes
+        wanted = [
+            node_of("Cast", [raw], cast.output[0], to=onnx.TensorProto.INT64),
+            node_of("Gather", [gather.input[0], cast.output[0]], gather.output[0], axis=0),
+            node_of("ReduceSum", [gather.output[0], total.input[1]], "raw", keepdims=0),
+        ]
+        if nodes != wanted or constants[total.input[1]].tolist() != [1]:
+            raise ProofError("the graph does not add one row of its table for each tree")
+        table: Floats = constants[gather.input[0]]
         return table
-    if after not in ([], ["Add"]) or model.graph.output[0].name != "raw":
-        raise ProofError(f"the graph has other nodes behind the trees: {operators}")
-    if after:  # targets that no tree counts for
+    if operators == ["Add"]:  # targets that no tree counts for
         trees = {tree.target for tree in ensemble.trees}
         alone = np.array([target not in trees for target in range(ensemble.targets)])
-        if not np.array_equal(constants[model.graph.node[-1].input[1]], np.where(alone, base, 0.0)[None, :]):
+        wanted = [node_of("Add", [raw, nodes[0].input[1]], "raw")]
+        if nodes != wanted or not np.array_equal(constants[nodes[0].input[1]], np.where(alone, base, 0.0)[None, :]):
             raise ProofError("another offset than the base is added")
+        return None
+    if nodes or raw != "raw":
+        raise ProofError(f"the graph has other nodes behind the trees: {operators}")
     return None
 
 

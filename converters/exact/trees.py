@@ -23,7 +23,7 @@ from .placing import Placed, fold, place
 from .region import Condition, Region
 from .tree_node import tree_node
 
-__all__ = ["Lowered", "cut_columns", "leaf_numbers", "lower", "sum_of"]
+__all__ = ["Lowered", "columns_as_read", "cut_columns", "leaf_numbers", "lower", "sum_of"]
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def lower(ensemble: Ensemble, splits: Splits, space: Region, dtype: str) -> Lowe
     alike = [np.unique(values, axis=0, return_inverse=True)[1].ravel() for values in rounded]
     placed = _in_order(fold(place(ensemble.trees, splits, space, alike), targets))
     graph = Graph()
-    x = _input(graph, ensemble, splits, len(space), dtype)
+    x = columns_as_read(graph, ensemble, splits, len(space), dtype)
     if any(tree.value.shape[1] > 1 for tree in ensemble.trees):
         raw = _sum_of_vectors(graph, x, placed, rounded, base)
     else:
@@ -60,7 +60,7 @@ def lower(ensemble: Ensemble, splits: Splits, space: Region, dtype: str) -> Lowe
 def leaf_numbers(ensemble: Ensemble, splits: Splits, space: Region, dtype: str) -> onnx.ModelProto:
     """The graph `x` [N, columns] -> `leaf` [N, trees] float64: the number of the node that each row ends in."""
     graph = Graph()
-    x = _input(graph, ensemble, splits, len(space), dtype)
+    x = columns_as_read(graph, ensemble, splits, len(space), dtype)
     n = len(ensemble.trees)
     placed = place(ensemble.trees, splits, space, [np.arange(len(tree.left)) for tree in ensemble.trees])
     leaf = tree_node(graph, x, placed, [tree.leaves[0].astype(np.float64) for tree in placed], range(n), n, "leaf")
@@ -103,7 +103,7 @@ def sum_of(tree: Placed, leaves: Sequence[Floats]) -> Floats:
     return total
 
 
-def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> str:
+def columns_as_read(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: str) -> str:
     """The columns as float64, as the source looks at them: some without their fraction, some with zero as missing."""
     x = graph.input("x", dtype, [None, width])
     if dtype != "float64":
@@ -113,6 +113,8 @@ def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: 
         mask = np.isin(np.arange(width), cut)[None, :]
         fraction = graph.node("Mod", [x, graph.constant(np.array(1.0))], fmod=1)
         x = graph.node("Where", [graph.constant(mask), graph.node("Sub", [x, fraction]), x])
+    if splits.others:
+        x = _without_fractions(graph, splits, x, width)
     if splits.holes:
         x = _without_holes(graph, splits, x, width)
     if not ensemble.zero_missing:
@@ -122,6 +124,15 @@ def _input(graph: Graph, ensemble: Ensemble, splits: Splits, width: int, dtype: 
         zero[0, column] = ZERO
     near = graph.node("LessOrEqual", [graph.node("Abs", [x]), graph.constant(zero)])
     return graph.node("Where", [near, graph.constant(np.array(np.nan)), x])
+
+
+def _without_fractions(graph: Graph, splits: Splits, x: str, width: int) -> str:
+    """Categories are whole numbers here: one with a fraction as a number that is none of them."""
+    most, other = np.ones((1, width)), np.zeros((1, width))
+    for column, number in splits.others.items():
+        most[0, column], other[0, column] = 0.0, number
+    fraction = graph.node("Abs", [graph.node("Mod", [x, graph.constant(np.array(1.0))], fmod=1)])
+    return graph.node("Where", [graph.node("Greater", [fraction, graph.constant(most)]), graph.constant(other), x])
 
 
 def _without_holes(graph: Graph, splits: Splits, x: str, width: int) -> str:

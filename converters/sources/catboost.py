@@ -11,8 +11,6 @@ Imported as edge_runtime.converters.sources.catboost.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +31,7 @@ with extra("catboost", used_by="reading a model of CatBoost"):
 from ..exact.features import NotPulledBackError
 from ..exact.head import Head, classes_of
 from ..source import Request, Source
+from . import child
 from .catboost_json import PARTS, Category, Trees, exported
 from .sklearn.answers import classify, regress
 from .sklearn.asking import arriving
@@ -44,14 +43,18 @@ __all__ = ["SUFFIXES", "accepts", "head", "open", "read"]
 FRAMEWORK = f"CatBoost {catboost.__version__}"
 SUFFIXES = (".cbm",)
 KINDS = (catboost.CatBoostClassifier, catboost.CatBoostRegressor, catboost.CatBoostRanker, catboost.CatBoost)
-CLASSES = {"Logloss": "logistic", "CrossEntropy": "logistic", "MultiClass": "softmax"}
-NOT_READ = ("MultiClassOneVsAll", "MultiLogloss", "MultiCrossEntropy", "RMSEWithUncertainty")
+CLASSES = {
+    "Logloss": "logistic",
+    "CrossEntropy": "logistic",
+    "MultiClass": "softmax",
+    "MultiClassOneVsAll": "one_vs_rest",
+}
+NOT_READ = ("MultiLogloss", "MultiCrossEntropy", "RMSEWithUncertainty")
 EXPONENT = ("Poisson", "Tweedie")
 HASHES = "exact: an unknown category is none of the known; CatBoost takes one in 2^32 for each of them"
-LONGEST_READING = 300  # seconds
-TO_JSON = """
-import sys, catboost
-catboost.CatBoost().load_model(sys.argv[1]).save_model(sys.argv[2], format="json")
+REWRITING = """
+import catboost
+catboost.CatBoost().load_model(path).save_model(sys.argv[2], format="json")
 """
 
 
@@ -71,7 +74,7 @@ def read(model: Any, request: Request) -> Source:
     request = replace(request, data=request.data.named(getattr(alone, "feature_names_in_", None)))
     made = found(arriving(alone, None, request)) if callable(found) else found
     try:
-        return read_tabular(made.stands_in, made.prepares, made, request, FRAMEWORK)
+        return read_tabular(made.stands_in, None, made, request, FRAMEWORK)
     except (NotColumnwiseError, NotPulledBackError) as reason:
         raise UnsupportedModelError(
             f"{type(model).__name__} cannot be lowered: {reason}", advice="pass the columns that it was trained on"
@@ -116,17 +119,13 @@ def open(path: str) -> Any:
     try:
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder, "model.json")
-            command = [sys.executable, "-c", TO_JSON, path, str(written)]
-            reading = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=LONGEST_READING)
-            if reading.returncode:
-                lines = reading.stderr.strip().splitlines() or ["it ends CatBoost itself"]
-                raise ValueError(lines[-1].removeprefix("_catboost.CatBoostError: "))
+            child.run(REWRITING, path, str(written))
             trees = Trees(json.loads(written.read_bytes()))
             trees.check()
             model = catboost.CatBoost().load_model(str(written), format="json")
         _restore(model, trees)
         return model
-    except (catboost.CatBoostError, subprocess.TimeoutExpired, LookupError, ValueError, TypeError) as error:
+    except (catboost.CatBoostError, child.ChildError, LookupError, ValueError, TypeError) as error:
         reason = "its parts contradict one another" if isinstance(error, LookupError | TypeError) else str(error)
         raise UnsupportedModelError(
             f"{path}: not a whole model of CatBoost ({reason.partition(chr(10))[0]})",

@@ -5,8 +5,8 @@ the zeros, or to a default side. A category that no set names goes right. How a 
 in: in anything but sparse rows, one within 1e-35 of zero is zero; an array of integers is taken as float32.
 
 LightGBM's parser can be led beyond its buffers by a text file. So a file is checked first (lightgbm_text.py), then read
-by LightGBM in a process of its own. What comes back is LightGBM's writing of what it read; that is checked as well, and
-only this text is parsed in this process.
+by LightGBM in a process of its own (child.py). What comes back is LightGBM's writing of what it read; that is checked
+as well, and only this text is parsed in this process.
 
 Belongs here: objectives, links, rows as LightGBM takes them, files. Not here: the text form (lightgbm_text.py),
 lowering (sklearn/tabular.py).
@@ -15,8 +15,6 @@ Imported as edge_runtime.converters.sources.lightgbm.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +36,7 @@ from ..exact.ensemble import Ensemble, Tree
 from ..exact.features import ZERO, NotPulledBackError
 from ..exact.head import Head, classes_of
 from ..source import Request, Source
+from . import child
 from .lightgbm_text import Text, read_text
 from .sklearn.answers import classify, regress
 from .sklearn.asking import arriving
@@ -56,24 +55,11 @@ PLAIN = (
 )  # fmt: skip
 LOGARITHMIC = ("poisson", "gamma", "tweedie")
 TWO_CLASSES = ("binary", "cross_entropy")
-CLASSES = ("multiclass",)
-READING_SECONDS = 300
+CLASSES = {"multiclass": "softmax", "multiclassova": "one_vs_rest"}
 AS_FLOAT32 = "checked: integers are read as float32, as LightGBM takes an array of them, also beside a missing one"
-
-# The memory that it may take, threads included, is bounded: a number in the file decides how much LightGBM asks for.
-CHILD = """\
-import os, sys
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-out, sys.stdout = sys.stdout.buffer, sys.stderr  # LightGBM logs to stdout
-try:
-    import resource
-    most = 4 * 2**30 + 64 * os.path.getsize(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-except ImportError:
-    pass
+REWRITING = """
 import lightgbm
-out.write(lightgbm.Booster(model_file=sys.argv[1]).model_to_string(num_iteration=-1).encode())
+out.write(lightgbm.Booster(model_file=path).model_to_string(num_iteration=-1).encode())
 """
 
 
@@ -111,11 +97,14 @@ def open(path: str) -> Any:
     read as a whole model."""
     try:
         _check(path, Path(path).read_text("utf-8"))
-        text = _rewritten(path)
+        text = child.run(REWRITING, path).decode()
         _check(path, text)
         return lightgbm.Booster(model_str=text)
-    except (UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
-        raise _refused(path, str(error)) from error
+    except (UnicodeDecodeError, child.ChildError, lightgbm.basic.LightGBMError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise UnsupportedModelError(
+            f"{path}: LightGBM does not read it ({reason})", advice="pass a file that Booster.save_model wrote"
+        ) from error
 
 
 def _check(path: str, text: str) -> None:
@@ -123,26 +112,6 @@ def _check(path: str, text: str) -> None:
         read_text(text)
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{path}: {error.what}", advice=error.advice) from error
-
-
-def _rewritten(path: str) -> str:
-    """What LightGBM writes after it has read the file, in a process of its own."""
-    command = [sys.executable, "-P", "-c", CHILD, path]
-    try:
-        child = subprocess.run(command, capture_output=True, timeout=READING_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise _refused(path, f"it does not come to an end within {READING_SECONDS} s") from None
-    if child.returncode:
-        said = child.stderr.decode(errors="replace").strip().splitlines() or [f"it ended with {child.returncode}"]
-        raise _refused(path, said[-1])
-    return child.stdout.decode()
-
-
-def _refused(path: str, reason: str) -> UnsupportedModelError:
-    reason = reason.partition("\n")[0].removeprefix("lightgbm.basic.LightGBMError: ")[:200]
-    return UnsupportedModelError(
-        f"{path}: LightGBM does not read it ({reason})", advice="pass a file that Booster.save_model wrote"
-    )
 
 
 def _booster(model: Any) -> lightgbm.Booster:
@@ -236,23 +205,27 @@ def _ending(text: Text, booster: lightgbm.Booster, estimator: Any) -> tuple[Endi
     classifier = isinstance(estimator, lightgbm.LGBMClassifier)
     several = 2 if text.objective in TWO_CLASSES else text.targets
     classes = np.arange(several) if estimator is None else estimator.classes_ if classifier else np.zeros(0)
-    if "sqrt" in text.options:
-        raise UnsupportedModelError("reg_sqrt squares the sum of the trees", advice="train on the root of the target")
-    if text.objective in TWO_CLASSES + CLASSES and len(classes) == several:
+    if text.objective in (*TWO_CLASSES, *CLASSES) and len(classes) == several:
         known, dtype = classes_of(classes)
-        if text.objective in CLASSES:
-            return Ending("softmax", classes=known, class_dtype=dtype), 1.0 / n
-        return Ending("logistic", classes=known, class_dtype=dtype), _sigmoid(text, booster) / n
-    if text.objective in PLAIN and not classifier:
+        kind = CLASSES.get(text.objective, "logistic")
+        return Ending(kind, classes=known, class_dtype=dtype), (
+            1.0 if kind == "softmax" else _sigmoid(text, booster)
+        ) / n
+    if not classifier and text.targets == 1:
+        if text.objective in TWO_CLASSES:
+            return Ending("expit"), _sigmoid(text, booster) / n
+        if text.objective in LOGARITHMIC:
+            return Ending("exp"), 1.0 / n
+        if "sqrt" in text.options:  # trained on the root of the target
+            return Ending("signed_square"), 1.0 / n
+    if not classifier and text.objective in PLAIN:
         return Ending("identity", scale=n), 1.0
-    if text.objective in LOGARITHMIC and not classifier:
-        return Ending("exp"), 1.0 / n
-    kind = "a Booster" if estimator is None else type(estimator).__name__
-    kind += f" of {len(classes)} classes" if classifier else ""
-    known = (*TWO_CLASSES, *CLASSES) if classifier else (*filter(None, PLAIN), *LOGARITHMIC)
+    name = "a Booster" if estimator is None else type(estimator).__name__
+    name += f" of {len(classes)} classes" if classifier else ""
+    readable = (*TWO_CLASSES, *CLASSES) if classifier else (*filter(None, PLAIN), *LOGARITHMIC)
     raise UnsupportedModelError(
-        f"the objective {text.objective or 'of your own'} in {kind} is not read",
-        advice=f"train with {', '.join(known)}",
+        f"the objective {text.objective or 'of your own'} in {name} is not read",
+        advice=f"train with {', '.join(readable)}",
     )
 
 
@@ -262,6 +235,7 @@ def _sigmoid(text: Text, booster: lightgbm.Booster) -> float:
     candidates = [float(text.options.get("sigmoid", "1")), float(booster.params.get("sigmoid", 1.0))]
     rows = np.random.default_rng(0).normal(size=(8, len(text.names)))
     raw, answer = (np.asarray(booster.predict(rows, raw_score=raw, num_threads=1)) for raw in (True, False))
+    raw = raw / text.iterations if text.averaged else raw  # only the answer is of the average
     with np.errstate(over="ignore"):
         return min(candidates, key=lambda factor: float(np.abs(1.0 / (1.0 + np.exp(-factor * raw)) - answer).max()))
 

@@ -4,8 +4,8 @@ A value goes left where it is less than the threshold, compared as float32: that
 before the threshold. A category goes right where it is in the split's list. XGBoost adds float32 leaves in float32, one
 tree after the other; the graph adds them exactly.
 
-A file is read by XGBoost in a process of its own, since a malformed one can lead it beyond its buffers. What comes back
-is XGBoost's own writing of what it read, as JSON; that is checked before XGBoost reads it in this process.
+A file is read by XGBoost in a process of its own (child.py). What comes back is XGBoost's own writing of what it read,
+as JSON; that is checked before XGBoost reads it in this process.
 
 Belongs here: reading trees, base scores, links and files. Not here: lowering (sklearn/tabular.py).
 Imported as edge_runtime.converters.sources.xgboost.
@@ -16,9 +16,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -36,6 +33,7 @@ from ..exact.ensemble import Ensemble, Tree
 from ..exact.features import NotPulledBackError
 from ..exact.head import Head
 from ..source import Request, Source
+from . import child
 from .sklearn.answers import classify, regress
 from .sklearn.pipeline import estimator_of
 from .sklearn.preprocessing import NotColumnwiseError
@@ -65,24 +63,10 @@ LINKS = {
 # The dtypes of arrays by their number in XGBoost's format, include/xgboost/json.h.
 NUMBERS = dict(enumerate(("f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"), start=7))
 MOST_FEATURES = 2**24
-READING_SECONDS = 300
-# Its address space is bounded, as a number in the file decides how much XGBoost asks for.
-CHILD = """\
-import os, sys
-out, sys.stdout = sys.stdout.buffer, sys.stderr
-try:
-    import resource
-    most = 4 * 2**30 + 64 * os.path.getsize(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-except ImportError:
-    pass
+REWRITING = """
 import xgboost
-try:
-    booster = xgboost.Booster({"nthread": 1}, model_file=sys.argv[1])
-    booster.predict(xgboost.DMatrix([[0.0]], nthread=1), validate_features=False)
-except (xgboost.core.XGBoostError, UnicodeDecodeError) as error:
-    sys.exit(str(error).partition("\\n")[0])
+booster = xgboost.Booster({"nthread": 1}, model_file=path)
+booster.predict(xgboost.DMatrix([[0.0]], nthread=1), validate_features=False)
 out.write(booster.save_raw("json"))
 """
 Answer = Callable[[Any, Any], dict[str, NDArray[Any]]]
@@ -129,20 +113,16 @@ def open(path: str) -> Any:
     """The Booster in a file, or the estimator where one wrote it. Raises UnsupportedModelError for another file, and
     for a model that XGBoost would not answer with."""
     try:
-        child = subprocess.run(
-            [sys.executable, "-P", "-c", CHILD, path], capture_output=True, timeout=READING_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise _not_read(path, f"XGBoost does not come to an end within {READING_SECONDS} s") from None
-    if child.returncode:
-        raise _not_read(path, _failure(child))
-    model = json.loads(child.stdout)
+        written = child.run(REWRITING, path)
+    except child.ChildError as error:
+        raise _not_read(path, re.sub(r"^\[[\d:]+\] \S+: ", "", str(error))) from error
+    model = json.loads(written)
     try:
         _check(model)
     except UnsupportedModelError as error:
         raise _not_read(path, error.what) from error
     made = _writer(model)
-    made.load_model(bytearray(child.stdout))
+    made.load_model(bytearray(written))
     return made
 
 
@@ -152,14 +132,6 @@ def _writer(model: dict[str, Any]) -> Any:
         return WRITTEN_BY[json.loads(model["learner"]["attributes"]["scikit_learn"])["_estimator_type"]]()
     except (KeyError, TypeError, ValueError):  # no estimator wrote it
         return xgboost.Booster()
-
-
-def _failure(child: subprocess.CompletedProcess[bytes]) -> str:
-    """Why the child ended: the last line that it said, without the place in the source, or the signal that it got."""
-    if child.returncode < 0:
-        return f"XGBoost crashes on it, {signal.Signals(-child.returncode).name}"
-    said = child.stderr.decode(errors="replace").strip().splitlines()
-    return re.sub(r"^\[[\d:]+\] \S+: ", "", said[-1])[:200] if said else f"status {child.returncode}"
 
 
 def _not_read(path: str, reason: str) -> UnsupportedModelError:
@@ -204,7 +176,7 @@ class _Native:
 
     def predict(self, rows: Any) -> NDArray[Any]:
         made = self._asked(rows)
-        if self.objective in TWO_CLASSES:
+        if self.objective == TWO_CLASSES[0]:
             return (made > 0.5).astype(np.int64)
         if self.objective == "multi:softmax":
             return made.astype(np.int64)
@@ -261,6 +233,8 @@ def _ending(objective: str, classes: int | None, targets: int) -> tuple[Ending, 
         and (classes == 2 or (classes is None and objective != "reg:logistic"))
     ):
         return Ending("logistic", classes=(0, 1), class_dtype="int64"), classify
+    if objective in TWO_CLASSES and targets == 1 and not classes:
+        return Ending("expit"), regress
     # With two classes, an estimator of softprob answers with a matrix instead of labels.
     if objective in CLASSES and (classes is None or (classes == targets and (classes > 2 or objective == CLASSES[1]))):
         return Ending("softmax", classes=tuple(range(targets)), class_dtype="int64"), classify

@@ -235,8 +235,8 @@ ATTACKS: dict[str, tuple[Forge, type[BundleError], str]] = {
     "21-more-raw-sums-than-classes": (ending("softmax", "a", "b", k=3), BundleError, "2 classes do not go with 3 raw sums$"),
     "22-fewer-raw-sums-than-classes": (ending("share", "a", "b", "c", k=1), BundleError, "3 classes do not go with 1 raw"),
     "23-two-raw-sums-for-one-logistic": (ending("logistic", "a", "b", k=2), BundleError, "2 classes do not go with 2 raw"),
-    "24-two-raw-sums-for-a-decision": (
-        ending("share", "a", "b", k=2, decision=Decision("s", "d")), BundleError, "2 classes do not go with 2 raw sums$"
+    "24-three-raw-sums-for-a-decision": (
+        ending("share", "a", "b", k=3, decision=Decision("s", "d")), BundleError, "2 classes do not go with 3 raw sums$"
     ),
     "25-two-raw-sums-for-exp": (ending("exp", k=2), BundleError, "exp goes with one raw sum$"),
     "26-outputs-of-another-ending": (lambda kit: kit.table(ending=TWO), BundleError, OUTPUTS),

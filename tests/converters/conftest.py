@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import datasets
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.decomposition import PCA
@@ -32,6 +33,8 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -119,6 +122,13 @@ def patients() -> Made:
 def two_targets() -> Made:
     rows, progress = patients()
     return rows, np.stack([progress, progress**2], axis=1)
+
+
+@cache
+def several_labels() -> Made:
+    """Two yes or no, and one of three."""
+    rows, benign = tumours()
+    return rows, np.stack([benign, rows[:, 1] > 20, (rows[:, 0] > 12).astype(int) + (rows[:, 0] > 15)], axis=1)
 
 
 @cache
@@ -251,6 +261,38 @@ CASES: dict[str, Case] = {
     "boosting regressor": Case(lambda: GradientBoostingRegressor(n_estimators=8, loss="huber", **TREE), patients),
     "hist regressor": Case(lambda: HistGradientBoostingRegressor(max_iter=8, **TREE), patients),
     "hist with log link": Case(lambda: HistGradientBoostingRegressor(max_iter=8, loss="poisson", **TREE), patients),
+    "isolation forest": Case(lambda: IsolationForest(n_estimators=8, **TREE), lambda: (iris()[0], None)),
+    "isolation forest, a tenth of the rows": Case(
+        lambda: make_pipeline(StandardScaler(), IsolationForest(n_estimators=8, contamination=0.1, **TREE)),
+        lambda: (patients()[0], None),
+    ),
+    "forest of several labels": Case(forest, several_labels),
+    "tree of several text labels": Case(
+        lambda: DecisionTreeClassifier(max_depth=5, **TREE), lambda: (tumours()[0], several_labels()[1].astype(str))
+    ),
+    "soft voting": Case(
+        lambda: VotingClassifier(
+            [("a", forest()), ("b", make_pipeline(MinMaxScaler(), hist())), ("c", boosting())],
+            voting="soft",
+            weights=[1, 2, 0.5],
+        ),
+        kinds,
+    ),
+    "soft voting behind text": Case(
+        lambda: make_pipeline(prepared(one_hot()), VotingClassifier([("a", forest()), ("b", hist())], voting="soft")),
+        departures,
+    ),
+    "voting of regressors": Case(
+        lambda: VotingRegressor([("a", DecisionTreeRegressor(max_depth=5)), ("b", GradientBoostingRegressor())]),
+        patients,
+    ),
+    "calibrated forest": Case(lambda: CalibratedClassifierCV(forest(), cv=3), tumours),
+    "calibrated boosting of three classes": Case(lambda: CalibratedClassifierCV(hist(), cv=2), kinds),
+    "calibrated pipelines": Case(
+        lambda: CalibratedClassifierCV(make_pipeline(prepared(one_hot()), hist()), cv=3, method="sigmoid"),
+        departures,
+        options={"decision": Decision("chance", "late", 0.3)},
+    ),
     # Trees behind arithmetic
     "tree behind scaler, float32": Case(
         lambda: make_pipeline(StandardScaler(), DecisionTreeClassifier(**TREE)), as_float32(iris)
@@ -398,7 +440,6 @@ CASES: dict[str, Case] = {
     "discriminant": Case(LinearDiscriminantAnalysis, iris, exact=False),
     "logistic behind PCA": Case(lambda: make_pipeline(StandardScaler(), PCA(3), logistic()), tumours, exact=False),
     "clusters": Case(lambda: KMeans(3, n_init=1, **TREE), lambda: (iris()[0], None), exact=False),
-    "isolation forest": Case(lambda: IsolationForest(n_estimators=8, **TREE), lambda: (iris()[0], None), exact=False),
     "scaler alone": Case(StandardScaler, lambda: (iris()[0], None), exact=False),
 }
 

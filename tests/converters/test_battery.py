@@ -44,7 +44,12 @@ def answers(case: Converted, data: Any) -> Arrays:
     if decision is not None:
         score = source.predict_proba(data)[:, 1]
         return {decision.score: score, decision.name: score > decision.threshold}
-    return {o.name: np.asarray(getattr(source, CALLS[o.name])(data)) for o in case.one.schema.outputs}
+    made = {}
+    for output in case.one.schema.outputs:
+        name, _, target = output.name.partition("_")
+        answer = getattr(source, CALLS[name])(data)
+        made[output.name] = np.asarray(answer[int(target)] if target else answer)
+    return made
 
 
 def rows_of(data: Any, picked: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import edge_runtime
+from edge_runtime.words import bytes_text
 
 Edge = Callable[..., "subprocess.CompletedProcess[str]"]
 Flights = Any  # of tests/conftest.py
@@ -36,7 +37,7 @@ def test_convert_writes_a_bundle_and_sums_up(edge: Edge, flights: Flights, tmp_p
     assert done.returncode == 0
     assert done.stderr.splitlines() == STAGES
     model = edge_runtime.load(tmp_path / "late.edge")
-    size = f"{(tmp_path / 'late.edge').stat().st_size / 1000:.0f} kB"
+    size = re.escape(bytes_text((tmp_path / "late.edge").stat().st_size))
     lines = done.stdout.splitlines()
     assert lines[0] == "late 2.1.0"
     assert re.fullmatch(

@@ -20,7 +20,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from sklearn.datasets import load_breast_cancer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -368,3 +373,36 @@ def test_long_rows_are_shown_short() -> None:
     assert len(parity.shown({f"column {i}": 0.1 for i in range(100)})) <= 241
     assert parity.shown(ValueError("one\ntwo")) == "refused (one)"
     assert os.linesep not in parity.shown({"text": "a\nb"})
+
+
+def tied() -> tuple[RandomForestClassifier, NDArray[np.float64]]:
+    """A forest with ties: scikit-learn adds 0.1 + 0.7 below 0.8, and its rounding chooses a label."""
+    rng = np.random.default_rng(49)
+    rows, label = rng.integers(0, 3, (30, 2)).astype(float), rng.integers(0, 3, 30)
+    return RandomForestClassifier(5, max_depth=2, random_state=49).fit(rows, label), rows
+
+
+def test_a_rare_tie_is_stated_and_no_fault() -> None:
+    """Exact sums break it otherwise, where the source's own probabilities are one and the same within the bound."""
+    forest, rows = tied()
+    alike = forest.predict(rows) == convert_ties_apart(forest, rows)
+    data = np.concatenate([np.repeat(rows[alike], 200, axis=0), rows[~alike][:1]])
+    conversion = convert(forest, data=data)
+    said = [text for text in conversion.report.statements if "labels differ" in text]
+    assert re.search(r": [1-9]\d* labels differ, each where the source's own numbers are a tie", said[0])
+    best = np.sort(forest.predict_proba(rows[~alike]), axis=1)
+    assert (best[:, -1] - best[:, -2] <= 1e-13).all()
+
+
+def convert_ties_apart(forest: RandomForestClassifier, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Labels by exact sums: the first of those that are the largest."""
+    shares = forest.predict_proba(rows).round(12)
+    labels: NDArray[np.int64] = forest.classes_[shares.argmax(axis=1)]
+    return labels
+
+
+def test_a_model_of_ties_is_refused() -> None:
+    """4 of 30 rows: that is another model."""
+    forest, rows = tied()
+    with pytest.raises(ParityError, match="of 30 rows, 4 labels and 0 numbers differ"):
+        convert(forest, data=rows)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-__all__ = ["classify", "quietly", "regress"]
+__all__ = ["classify", "classify_each", "detect", "quietly", "regress"]
 
 
 @contextmanager
@@ -31,6 +31,20 @@ def classify(model: Any, rows: Any) -> dict[str, NDArray[Any]]:
     return {
         "label": np.asarray(model.predict(rows)),
         "probabilities": np.asarray(model.predict_proba(rows), np.float64),
+    }
+
+
+def classify_each(model: Any, rows: Any) -> dict[str, NDArray[Any]]:
+    """Of several targets."""
+    shares = {f"probabilities_{i}": np.asarray(own, np.float64) for i, own in enumerate(model.predict_proba(rows))}
+    return {"label": np.asarray(model.predict(rows)), **shares}
+
+
+def detect(model: Any, rows: Any) -> dict[str, NDArray[Any]]:
+    """Outliers."""
+    return {
+        "label": np.asarray(model.predict(rows)),
+        "score": np.asarray(model.decision_function(rows), np.float64),
     }
 
 

@@ -1,13 +1,13 @@
-"""What the source answers, found by asking it: missing values, infinities, large numbers, unknown categories.
+"""The source, asked: rows put before it as it takes them, on one thread.
 
-Belongs here: rows put before the source, and the domain of each column. Not here: what is made of it (tabular.py).
+Belongs here: preparing the data and rows, whether a value is answered. Not here: what is found by asking (domain.py),
+what is made of that (tabular.py).
 Imported as edge_runtime.converters.sources.sklearn.asking.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,59 +16,18 @@ from numpy.typing import NDArray
 
 from edge_runtime.ending import Decision
 from edge_runtime.errors import UnsupportedModelError
-from edge_runtime.schema import INTEGER_RANGE, ColumnSpec
+from edge_runtime.schema import INTEGER_RANGE
 
 from ...data import app_dtype, columns_missing
-from ...exact.ensemble import Ensemble
-from ...exact.features import Block, FiniteColumn, Splits
 from ...exact.head import Head
-from ...exact.lattice import last_true
-from ...exact.region import Cell, Region
-from ...exact.trees import cut_columns, zero_columns
 from ...source import Request
 from .answers import quietly
 from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, read_together
 
-__all__ = ["UNKNOWN_TEXT", "Asked", "Domain", "arriving", "ask_domain", "decided"]
+__all__ = ["UNKNOWN_TEXT", "Asked", "arriving", "decided"]
 
-MAX = float(np.finfo(np.float64).max)
 UNKNOWN_TEXT = "\x00 a text that no one trained on"
-
-
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """What each column may hold, by its place among the used ones: whether missing is answered, the numbers that are
-    (`bounds`; text has none), the categories, and whether a value outside these is answered (`open`)."""
-
-    nullable: tuple[bool, ...]
-    bounds: dict[int, tuple[float, float]]
-    finite: dict[int, FiniteColumn]
-    categories: dict[int, list[Any]]
-    open: dict[int, bool]
-
-    def space(self, dtypes: list[str], ensemble: Ensemble, splits: Splits) -> Region:
-        """What the trees may be asked: per column the numbers, or codes, and whether missing ones come."""
-        to_missing = [*cut_columns(splits), *(zero_columns(ensemble, splits) if ensemble.zero_missing else [])]
-        to_missing += splits.holes
-        made: Region = {}
-        for i, dtype in enumerate(dtypes):
-            low, high = (
-                self.bounds[i] if dtype != "str" else (-1.0 if self.open[i] else 0.0, len(self.categories[i]) - 1.0)
-            )
-            only = None
-            if dtype != "str" and not self.open.get(i, True):
-                only = frozenset(float(value) for value in self.categories[i])
-            made[i] = Cell(low, high, self.nullable[i] or i in to_missing, only)
-        return made
-
-    def column(self, i: int, name: str, dtype: str) -> ColumnSpec:
-        low, high = self.bounds[i] if dtype not in ("str", "bool") else (None, None)
-        known = self.categories.get(i)
-        both = known == [False, True]  # all there is of a bool: nothing to list
-        kind = {"str": str, "bool": bool}.get(dtype, float if dtype.startswith("float") else int)
-        listed = None if known is None or both else tuple(kind(value) for value in known)
-        return ColumnSpec(name, dtype, self.nullable[i], "x", i, low, high, listed, both or self.open.get(i, True))
 
 
 def decided(outputs: dict[str, NDArray[Any]], decision: Decision | None) -> dict[str, NDArray[Any]]:
@@ -101,7 +60,27 @@ class Asked:
         self.names = [self.rows.names[c] for c in self.used]
         self.dtypes = [dtypes[c] for c in self.used]
         self.model = on_one_thread(model)
+        self.least: dict[int, float] = {}
         self.check_typical()
+
+    def narrow(self, column: int, least: float) -> None:
+        """Refuse numbers below ``least``, whatever the source does, and note it for the certificate. Raises
+        UnsupportedModelError where the data has such numbers."""
+        if (pd.to_numeric(self.frame.iloc[:, self.used[column]]) < least).any():
+            raise UnsupportedModelError(
+                f"column {self.names[column]!r} has numbers below {least!r}, of which a step takes a logarithm or root",
+                advice="clip them before that step, or make them missing",
+            )
+        self.least[column] = least
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """What the certificate must say of the columns that were narrowed."""
+        begin = ", ".join(f"{self.names[column]!r} at {least!r}" for column, least in sorted(self.least.items()))
+        text = (
+            f"narrower: numbers begin for {begin}; below, a step has no logarithm or root, and the source answers as if"
+        )
+        return (f"{text} the value were missing",) if begin else ()
 
     def call(self, rows: Any) -> Any:
         with quietly():
@@ -135,8 +114,11 @@ class Asked:
             ) from error
 
     def build(self, frame: pd.DataFrame) -> Any:
-        """A frame of app values as the source takes it."""
+        """A frame of app values as the source takes it. Raises ValueError for what was narrowed away."""
         names = self.rows.names
+        for column, least in self.least.items():
+            if (pd.to_numeric(frame[self.names[column]]) < least).any():
+                raise ValueError(f"column {self.names[column]!r} has a number below {least!r}")
         return self.rows.build(self.used, {c: frame[names[c]].to_numpy() for c in self.used}, len(frame))
 
 
@@ -209,124 +191,3 @@ def rows_of(model: Any, frame: pd.DataFrame, dtypes: list[str], groups: list[lis
         names_of(model) is None,
         closed,
     )
-
-
-def ask_domain(asked: Asked, blocks: list[Block], categories: dict[int, list[Any]], input_dtype: str) -> Domain:
-    """The domain of every column; ``categories`` are those of the encoders. Raises UnsupportedModelError."""
-    app = asked.dtypes
-    nullable = tuple(asked.answers(i, np.nan if dtype != "str" else None) for i, dtype in enumerate(app))
-    finite, open_ = _finite(asked, categories, app, nullable)
-    closed = {i for i, answered in open_.items() if not answered}
-    return Domain(nullable, _bounds(asked, blocks, app, input_dtype, closed), finite, categories, open_)
-
-
-def _bounds(
-    asked: Asked, blocks: list[Block], app: list[str], input_dtype: str, closed: set[int]
-) -> dict[int, tuple[float, float]]:
-    """The numbers that the source answers, per number column: tried with infinities, and where those are refused,
-    searched for the last one whose features are finite. ``closed`` columns are bound by their categories."""
-    bounds: dict[int, tuple[float, float]] = {}
-    searched: dict[bool, list[int]] = {False: [], True: []}
-    for i, dtype in enumerate(app):
-        if dtype == "bool":
-            bounds[i] = (0.0, 1.0)
-        elif dtype in INTEGER_RANGE:
-            exact = 2**24 if input_dtype == "float32" else 2**53
-            low, high = INTEGER_RANGE[dtype]
-            bounds[i] = float(max(low, -exact)), float(min(high, exact))
-        elif dtype != "str":
-            most = float(np.finfo(np.float32).max) if dtype == "float32" else MAX
-            bounds[i] = (
-                -np.inf if asked.answers(i, -np.inf) else -most, np.inf if asked.answers(i, np.inf) else most
-            )  # fmt: skip
-        for upper in (False, True) if i in bounds and i not in closed and dtype != "bool" else ():
-            if not asked.answers(i, bounds[i][upper]):
-                searched[upper].append(i)
-    for upper, columns in searched.items():
-        sign = 1.0 if upper else -1.0
-        outermost = {i: abs(bounds[i][upper]) for i in columns}
-        for i, found in _last_finite(asked, blocks, outermost, sign).items():
-            bounds[i] = (bounds[i][0], found) if upper else (found, bounds[i][1])
-    return bounds
-
-
-def alone(block: Block, column: int, features: list[int], value: NDArray[np.float64]) -> bool:
-    """Whether ``features`` are finite for one value of their column."""
-    try:
-        return bool(np.isfinite(block.evaluate({column: value}, 1)[0, features]).all())
-    except ValueError:
-        return False
-
-
-def _last_finite(asked: Asked, blocks: list[Block], widest: dict[int, float], sign: float) -> dict[int, float]:
-    found: dict[int, float] = {}
-    for block in blocks:
-        own = sorted({f.column for f in block.features if not f.finite} & set(widest))
-        if not own:
-            continue
-        of = [[j for j, f in enumerate(block.features) if f.column == i and not f.finite] for i in own]
-
-        def holds(
-            candidates: NDArray[np.float64], own: list[int] = own, of: list[list[int]] = of, block: Block = block
-        ) -> NDArray[np.bool_]:
-            asked_for = {i: np.array([sign * v]) for i, v in zip(own, candidates, strict=True)}
-            try:
-                made = block.evaluate(asked_for, 1)[0]
-            except ValueError:  # a transformer refuses one of them (Box-Cox): each alone
-                if len(own) == 1:
-                    return np.array([False])
-                return np.array(
-                    [alone(block, i, j, value) for (i, value), j in zip(asked_for.items(), of, strict=True)]
-                )
-            return np.array([bool(np.isfinite(made[j]).all()) for j in of])
-
-        start = np.array([sign * float(asked.rows.typical[asked.used[i]]) for i in own])
-        for i, value in zip(own, last_true(holds, start, np.array([widest[i] for i in own])), strict=True):
-            found[i] = sign * min(float(value), sign * found[i] if i in found else np.inf)
-    for i in widest:
-        if i in found and asked.answers(i, float(np.nextafter(found[i], sign * np.inf))):
-            # A step before the model refuses, and reads wider floats than the model does.
-            found[i] = _last_answered(asked, i, found[i], sign * widest[i])
-        if i not in found or not asked.answers(i, found[i]):
-            raise UnsupportedModelError(
-                f"the source refuses large values of column {asked.names[i]!r} for a reason of its own",
-                advice="convert with data whose first row the source answers",
-            )
-    return found
-
-
-def _last_answered(asked: Asked, i: int, answered: float, refused: float) -> float:
-    """The number farthest from ``answered``, towards ``refused``, that the source still answers."""
-    sign = np.sign(refused - answered)
-    bounds = np.array([sign * answered]), np.array([sign * refused])
-    return float(sign * last_true(lambda tried: np.array([asked.answers(i, sign * float(tried[0]))]), *bounds)[0])
-
-
-def _finite(
-    asked: Asked, categories: dict[int, list[Any]], app: list[str], nullable: tuple[bool, ...]
-) -> tuple[dict[int, FiniteColumn], dict[int, bool]]:
-    """Columns by their categories, and whether a value outside these is answered."""
-    finite: dict[int, FiniteColumn] = {}
-    open_: dict[int, bool] = {}
-    for i, known in categories.items():
-        text = app[i] == "str"
-        if app[i] == "bool":
-            known[:] = [value for value in (False, True) if asked.answers(i, value)]
-        unknown: Any = UNKNOWN_TEXT if text else _unseen(known, app[i])
-        open_[i] = unknown is not None and asked.answers(i, unknown)
-        inputs = [*known, *([unknown] if open_[i] else []), *([None] if nullable[i] else [])]
-        codes = [float(j) for j in range(len(known))] if text else [float(v) for v in known]
-        codes += [-1.0] * open_[i] + [np.nan] * nullable[i]
-        made = np.empty(len(inputs), object)
-        made[:] = inputs
-        whole = text or app[i] in INTEGER_RANGE or app[i] == "bool"
-        finite[i] = FiniteColumn(made, np.array(codes), text, whole, open_[i], nullable[i])
-    return finite, open_
-
-
-def _unseen(known: list[Any], dtype: str) -> Any:
-    if dtype == "bool":
-        return None
-    low, high = INTEGER_RANGE.get(dtype, (-(2**20), 2**20))
-    candidates = (value for value in range(max(low, -(2**20)), min(high, 2**20)) if value not in set(known))
-    return next(candidates, None)

@@ -10,16 +10,58 @@ import copy
 from typing import Any
 
 from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import VotingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from edge_runtime.errors import UnsupportedModelError
 
-from .rules import INCREASING
+from .rules import function_steps
 
-__all__ = ["estimator_of", "first_of", "names_of", "on_one_thread", "refuse_own_code", "split", "with_final"]
+__all__ = [
+    "behind",
+    "estimator_of",
+    "first_of",
+    "names_of",
+    "on_one_thread",
+    "opened",
+    "refuse_own_code",
+    "split",
+    "with_final",
+]
+
+
+def opened(model: Any) -> Any:
+    """``model`` without what only passes rows on while predicting: searches for parameters, frozen estimators, a target
+    that is not transformed. Raises UnsupportedModelError for a search that kept no model."""
+    if isinstance(model, Pipeline):
+        made = copy.copy(model)
+        made.steps = [(name, opened(step)) for name, step in model.steps]
+        return made
+    inner = _inner(model)
+    return model if inner is model else opened(inner)
+
+
+def _inner(model: Any) -> Any:
+    """The estimator that answers for ``model``: itself, or the one that it wraps."""
+    if type(model).__module__.startswith("sklearn.model_selection._search"):  # some of these are experimental
+        if not hasattr(model, "best_estimator_"):
+            raise UnsupportedModelError(
+                f"{type(model).__name__} holds no fitted model", advice="fit it with refit=True before convert"
+            )
+        return model.best_estimator_
+    if type(model) is FrozenEstimator:
+        return model.estimator
+    if type(model) is TransformedTargetRegressor and hasattr(model, "regressor_"):
+        unchanged = type(model.transformer_) is FunctionTransformer and model.transformer_.inverse_func is None
+        if unchanged and model._training_dim == 1:  # a matrix of one target is answered with one
+            return model.regressor_
+    return model
 
 
 def split(model: Any) -> tuple[Any, Any]:
@@ -30,6 +72,17 @@ def split(model: Any) -> tuple[Any, Any]:
         model = model.steps[-1][1]
     steps = [(f"step{i}", step) for i, (_, step) in enumerate(steps) if step not in ("passthrough", None)]
     return (Pipeline(steps) if steps else None), model
+
+
+def behind(first: Any, second: Any) -> Any:
+    """One transformer that does what both do, one after the other; None does nothing."""
+    if first is None or second is None:
+        return second if first is None else first
+    return Pipeline([(f"step{i}", step) for i, step in enumerate([*steps_of(first), *steps_of(second)])])
+
+
+def steps_of(transformer: Any) -> list[Any]:
+    return [step for _, step in transformer.steps] if isinstance(transformer, Pipeline) else [transformer]
 
 
 def with_final(model: Any, final: Any) -> Any:
@@ -71,11 +124,11 @@ def refuse_own_code(model: Any) -> None:
     could run it on the device."""
     for part in _parts(model):
         module = type(part).__module__
-        if isinstance(part, FunctionTransformer) and part.func is not None and part.func not in INCREASING:
+        if isinstance(part, FunctionTransformer) and function_steps(part) is None:
             function = getattr(part.func, "__name__", repr(part.func))
             raise UnsupportedModelError(
                 f"FunctionTransformer calls {function}, which a graph cannot hold",
-                advice="compute that column before the pipeline, or use a transformer of scikit-learn",
+                advice="compute that column before the pipeline, or use a transformer of scikit-learn or np.clip",
             )
         if module.split(".")[0] not in ("sklearn", "lightgbm", "xgboost", "catboost"):
             raise UnsupportedModelError(
@@ -106,6 +159,16 @@ def on_one_thread(model: Any) -> Any:
     model = copy.copy(model)
     if isinstance(model, Pipeline):
         model.steps = [(name, on_one_thread(step)) for name, step in model.steps]
-    elif getattr(model, "n_jobs", None) is not None:
+        return model
+    if isinstance(model, FrozenEstimator):
+        model.estimator = on_one_thread(model.estimator)
+        return model
+    if isinstance(model, (VotingClassifier, VotingRegressor)):
+        model.estimators_ = [on_one_thread(member) for member in model.estimators_]
+    if isinstance(model, CalibratedClassifierCV):
+        model.calibrated_classifiers_ = [copy.copy(pair) for pair in model.calibrated_classifiers_]
+        for pair in model.calibrated_classifiers_:
+            pair.estimator = on_one_thread(pair.estimator)
+    if getattr(model, "n_jobs", None) is not None:
         model.n_jobs = 1
     return model

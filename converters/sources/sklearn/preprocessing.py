@@ -10,6 +10,7 @@ Imported as edge_runtime.converters.sources.sklearn.preprocessing.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,13 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 from sklearn.utils._indexing import _get_column_indices
 
 from edge_runtime.schema import INTEGER_RANGE
 
 from ...exact.features import Block, Feature
-from .pipeline import first_of
+from .pipeline import first_of, opened
 from .rules import RULES, NotColumnwiseError, is_missing
 
 __all__ = ["NotColumnwiseError", "Rows", "blocks_of", "read_together"]
@@ -93,6 +95,8 @@ def read_together(transformer: Any, frame: pd.DataFrame) -> list[list[int]]:
     """Positions of the frame's columns, by the transformer that they enter side by side: such are of one dtype before
     anything is computed. A column that is in none is not looked at."""
     first = first_of(transformer)
+    if isinstance(first, FeatureUnion):
+        return [group for _, part in first.transformer_list for group in read_together(part, frame)]
     if not isinstance(first, ColumnTransformer):
         return [list(range(frame.shape[1]))]
     groups = []
@@ -124,6 +128,8 @@ def blocks_of(
     def block(part: Any, chosen: list[int], walked: list[int]) -> Block:
         entering = [Feature(place.get(c, -1), c in place and finite[place[c]]) for c in walked]  # -1 is dropped within
         features = _walk(part, entering, categories, frame.iloc[:, walked])
+        binned = [j for j, feature in enumerate(features) if feature.bins]
+        part = numbering_bins(part) if binned else part
         for feature in features:
             if feature.finite and feature.column not in categories:
                 raise NotColumnwiseError(
@@ -150,6 +156,7 @@ def blocks_of(
                 left_out[result.tocoo().coords] = False  # a zero may be stored
             else:
                 left_out[np.asarray(result) != 0] = False
+            left_out[:, binned] = False  # the first bin is no zero
             return left_out
 
         return Block(tuple(features), evaluate, absent if sparse else None)
@@ -163,6 +170,21 @@ def blocks_of(
         ]
         return [block(part, list(chosen), list(chosen)) for part, chosen in parts if len(chosen)], categories
     return [block(transformer, columns, list(range(frame.shape[1])))], categories
+
+
+def numbering_bins(part: Any) -> Any:
+    """``part`` whose discretizers give the number of a bin instead of a feature for each."""
+    part = copy.copy(opened(part))
+    if isinstance(part, KBinsDiscretizer):
+        part.encode = "ordinal"
+        vars(part).pop("_encoder", None)  # it would name the features
+    elif isinstance(part, Pipeline):
+        part.steps = [(name, numbering_bins(step)) for name, step in part.steps]
+    elif isinstance(part, ColumnTransformer):
+        part.transformers_ = [(name, numbering_bins(inner), chosen) for name, inner, chosen in part.transformers_]
+    elif isinstance(part, FeatureUnion):
+        part.transformer_list = [(name, numbering_bins(inner)) for name, inner in part.transformer_list]
+    return part
 
 
 def dense(made: Any) -> NDArray[Any]:
@@ -184,12 +206,15 @@ def codes_of(made: Any) -> Any:
 
 
 def _walk(part: Any, features: list[Feature], categories: dict[int, list[Any]], frame: Any) -> list[Feature]:
+    part = opened(part)
     if part is None or part == "passthrough":
         return features
     if isinstance(part, str) and part == "drop":
         return []
     if isinstance(part, Pipeline):
         for _, step in part.steps:
+            if any(feature.bins for feature in features) and step not in ("passthrough", None):
+                raise NotColumnwiseError("a KBinsDiscretizer that makes one feature per bin stands before another step")
             features = _walk(step, features, categories, frame)
             frame = None  # names are those of the source only before the first step
         return features

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,21 @@ from sklearn.utils import check_array
 
 from ...exact.features import Feature
 
-__all__ = ["INCREASING", "RULES", "NotColumnwiseError", "is_missing"]
+__all__ = ["RULES", "NotColumnwiseError", "function_steps", "is_missing"]
 
 Rule = Callable[[Any, list[Feature], dict[int, list[Any]]], list[Feature]]
+Steps = tuple[tuple[str, float], ...]
 
-INCREASING = frozenset(
-    {np.log, np.log1p, np.log2, np.log10, np.sqrt, np.cbrt, np.exp, np.exp2, np.expm1, np.arcsinh, np.arctan, np.tanh}
-)
-"""Functions that a FunctionTransformer may call."""
+FUNCTIONS: dict[Any, Steps] = {
+    **dict.fromkeys((np.log, np.log1p, np.log2, np.log10, np.sqrt), (("smooth", 0.0), ("gap", 0.0))),
+    **dict.fromkeys(
+        (np.cbrt, np.exp, np.exp2, np.expm1, np.arcsinh, np.arctan, np.tanh, np.deg2rad, np.rad2deg), (("smooth", 0.0),)
+    ),
+    **dict.fromkeys((np.floor, np.ceil, np.rint, np.trunc, np.sign, np.positive), (("step", 0.0),)),
+    np.nan_to_num: (("fill", 0.0), ("step", 0.0)),
+}
+"""Increasing functions that a FunctionTransformer may call. "smooth" is one that a library computes, increasing but for
+its rounding; behind a "gap" small numbers have become missing ones."""
 
 
 class NotColumnwiseError(Exception):
@@ -50,6 +58,10 @@ class NotColumnwiseError(Exception):
 
 def is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or value != value
+
+
+def _then(feature: Feature, *steps: tuple[str, float]) -> Feature:
+    return replace(feature, steps=(*feature.steps, *steps))
 
 
 def _impute(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
@@ -67,10 +79,10 @@ def _impute(part: Any, features: list[Feature], categories: dict[int, list[Any]]
             categories.setdefault(feature.column, [])
             made.append(feature)
         else:
-            made.append(replace(feature, steps=(*feature.steps, ("fill", float(statistics[i])))))
+            made.append(_then(feature, ("fill", float(statistics[i]))))
     if part.add_indicator and part.indicator_ is not None:
         for i in part.indicator_.features_:
-            made.append(replace(features[i], steps=(*features[i].steps, ("missing", 0.0))))
+            made.append(_then(features[i], ("missing", 0.0)))
     return made
 
 
@@ -80,7 +92,7 @@ def _steps(*names: str) -> Rule:
     def rule(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
         made = []
         for i, feature in enumerate(features):
-            steps = list(feature.steps)
+            steps = []
             for name in names:
                 operation, attribute = name.split(":")
                 values = getattr(part, attribute, None)
@@ -88,7 +100,7 @@ def _steps(*names: str) -> Rule:
                     steps.append((operation, float(values[i])))
             if isinstance(part, MinMaxScaler) and part.clip:
                 steps += [("max", float(part.feature_range[0])), ("min", float(part.feature_range[1]))]
-            made.append(replace(feature, steps=tuple(steps)))
+            made.append(_then(feature, *steps))
         return made
 
     return rule
@@ -123,12 +135,32 @@ def _note_categories(feature: Feature, seen: Any, categories: dict[int, list[Any
 
 
 def _function(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    checks_only = isinstance(part.func, partial) and part.func.func is check_array  # HistGradientBoosting's own
-    if part.func is None or checks_only:
-        return features
-    if part.func not in INCREASING or part.kw_args:
+    steps = function_steps(part)
+    if steps is None:
         raise NotColumnwiseError("a FunctionTransformer calls a function that is not known to be increasing")
-    return _increasing("smooth")(part, features, categories)
+    return [_then(feature, *steps) for feature in features]
+
+
+def function_steps(part: Any) -> Steps | None:
+    """What a FunctionTransformer does to a number; None for a function that is not known to be increasing."""
+    function, options = part.func, part.kw_args or {}
+    if isinstance(function, partial) and not function.args:
+        options = {**function.keywords, **options}
+        function = function.func
+    if function is None or function is check_array:  # which is HistGradientBoosting's own
+        return ()
+    if function is np.clip:
+        return _clip(options)
+    found = next((steps for known, steps in FUNCTIONS.items() if known is function), None)
+    return None if options else found
+
+
+def _clip(options: dict[str, Any]) -> Steps | None:
+    names = {"a_min": "max", "min": "max", "a_max": "min", "max": "min"}  # the larger of it and a_min, and so on
+    given = {key: value for key, value in options.items() if value is not None}
+    if not all(key in names and isinstance(value, Real) and value == value for key, value in given.items()):
+        return None
+    return tuple(sorted((names[key], float(value)) for key, value in given.items()))  # "max" comes first, as in numpy
 
 
 def _increasing(name: str) -> Rule:
@@ -136,21 +168,22 @@ def _increasing(name: str) -> Rule:
     one that a library computes, increasing but for its rounding."""
 
     def rule(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-        return [replace(feature, steps=(*feature.steps, (name, 0.0))) for feature in features]
+        return [_then(feature, (name, 0.0)) for feature in features]
 
     return rule
 
 
 def _bins(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
-    if part.encode != "ordinal":
-        raise NotColumnwiseError("a KBinsDiscretizer makes one feature per bin")
-    return _increasing("step")(part, features, categories)
+    made = [_then(feature, ("step", 0.0)) for feature in features]
+    if part.encode == "ordinal":
+        return made
+    return [replace(feature, bins=int(bins)) for feature, bins in zip(made, part.n_bins_, strict=True)]
 
 
 def _indicators(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:
     if not is_missing(part.missing_values):
         raise NotColumnwiseError("a MissingIndicator looks for a value that is not a missing one")
-    return [replace(features[i], steps=(*features[i].steps, ("missing", 0.0))) for i in part.features_]
+    return [_then(features[i], ("missing", 0.0)) for i in part.features_]
 
 
 def _target(part: Any, features: list[Feature], categories: dict[int, list[Any]]) -> list[Feature]:

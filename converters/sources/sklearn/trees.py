@@ -1,4 +1,4 @@
-"""scikit-learn's own trees: DecisionTree, RandomForest, ExtraTrees, GradientBoosting, HistGradientBoosting.
+"""scikit-learn's own trees: DecisionTree, RandomForest, ExtraTrees, IsolationForest, both gradient boostings.
 
 Belongs here: reading their nodes, leaves, base and link. Not here: lowering (converters/exact/trees.py).
 Imported as edge_runtime.converters.sources.sklearn.trees.
@@ -6,6 +6,7 @@ Imported as edge_runtime.converters.sources.sklearn.trees.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,19 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.ensemble._iforest import _average_path_length
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 
 from edge_runtime.ending import Ending
+from edge_runtime.links import Link
 
 from ...exact.ensemble import Ensemble, Tree
 from ...exact.head import Head, classes_of
-from .answers import classify, regress
+from .answers import classify, classify_each, detect, regress
 
 __all__ = ["head"]
 
@@ -43,6 +47,8 @@ def head(estimator: Any) -> Head | None:
         return _gradient_boosting(estimator)
     if type(estimator) in (HistGradientBoostingClassifier, HistGradientBoostingRegressor):
         return _hist_gradient_boosting(estimator)
+    if type(estimator) is IsolationForest:
+        return _isolation_forest(estimator)
     return None
 
 
@@ -60,7 +66,9 @@ def _forest(estimator: Any, members: list[Any]) -> Head | None:
         values = [member.tree_.value[:, :, 0] for member in members]
         trees = tuple(_tree(member.tree_, value) for member, value in zip(members, values, strict=True))
         return Head(Ensemble(trees, np.zeros(values[0].shape[1])), Ending("identity", scale=n), np.float32, regress)
-    if estimator.n_outputs_ > 1 or len(estimator.classes_) < 2:
+    if estimator.n_outputs_ > 1:
+        return _forest_of_several(estimator, members)
+    if len(estimator.classes_) < 2:
         return None
     classes, dtype = classes_of(estimator.classes_)
     pairs = []
@@ -69,6 +77,41 @@ def _forest(estimator: Any, members: list[Any]) -> Head | None:
         pairs.append(_tree(member.tree_, shares[:, 1:] - shares[:, :1] if len(classes) == 2 else shares))
     ending = Ending("share", scale=n, classes=classes, class_dtype=dtype)
     return Head(Ensemble(tuple(pairs), np.zeros(pairs[0].value.shape[1])), ending, np.float32, classify)
+
+
+def _forest_of_several(estimator: Any, members: list[Any]) -> Head:
+    """Several targets: the leaves of each tree hold the shares of all, in one vector."""
+    known = [classes_of(classes) for classes in estimator.classes_]
+    trees = []
+    for member in members:
+        shares = member.tree_.value
+        own = [
+            shares[:, i, 1:2] - shares[:, i, :1] if len(classes) == 2 else shares[:, i, : len(classes)]
+            for i, (classes, _) in enumerate(known)
+        ]
+        trees.append(_tree(member.tree_, np.concatenate(own, axis=1)))
+    scale = float(len(members))
+    parts = tuple(Link("share", 1 if len(classes) == 2 else len(classes), scale) for classes, _ in known)
+    ending = Ending("each", class_dtype=known[0][1], parts=parts, targets=tuple(classes for classes, _ in known))
+    return Head(Ensemble(tuple(trees), np.zeros(trees[0].value.shape[1])), ending, np.float32, classify_each)
+
+
+def _isolation_forest(estimator: Any) -> Head | None:
+    """How deep a row falls in all trees, its leaf's rows isolated further on average, against the expected depth."""
+    expected = len(estimator.estimators_) * float(_average_path_length([estimator._max_samples])[0])
+    if not expected > 0.0:
+        return None  # trees of one row each
+    trees = []
+    for member, features, path, average in zip(
+        estimator.estimators_, estimator.estimators_features_, estimator._decision_path_lengths,
+        estimator._average_path_length_per_tree, strict=True,
+    ):  # fmt: skip
+        tree = _tree(member.tree_, (path + average - 1.0)[:, None])
+        if estimator._max_features != estimator.n_features_in_:  # each tree has a choice of its own
+            tree = replace(tree, feature=np.where(tree.inner, features[np.maximum(tree.feature, 0)], tree.feature))
+        trees.append(tree)
+    ending = Ending("anomaly", scale=expected, offset=float(estimator.offset_))
+    return Head(Ensemble(tuple(trees), np.zeros(1)), ending, np.float32, detect)
 
 
 def _gradient_boosting(estimator: Any) -> Head | None:
@@ -85,18 +128,12 @@ def _gradient_boosting(estimator: Any) -> Head | None:
     classes, dtype = classes_of(estimator.classes_)
     if len(classes) == 2:
         if estimator.loss == "exponential":  # expit(2 * raw): doubling leaves is exact
-            trees = [_scaled(tree, 2.0) for tree in trees]
+            trees = [replace(tree, value=tree.value * 2.0) for tree in trees]
             base = base * 2.0
         ending = Ending("logistic", classes=classes, class_dtype=dtype, tie=True)
     else:
         ending = Ending("softmax", classes=classes, class_dtype=dtype)
     return Head(Ensemble(tuple(trees), base), ending, np.float32, classify)
-
-
-def _scaled(tree: Tree, factor: float) -> Tree:
-    return Tree(
-        tree.feature, tree.threshold, tree.left, tree.right, tree.missing_left, tree.value * factor, tree.target
-    )
 
 
 def _hist_gradient_boosting(estimator: Any) -> Head:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +23,13 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from edge_runtime.converters.data import read_data
 from edge_runtime.converters.exact import trees
 from edge_runtime.converters.exact.ensemble import Ensemble
-from edge_runtime.converters.exact.features import Splits, pull_back
+from edge_runtime.converters.exact.features import Hole, Splits, pull_back
+from edge_runtime.converters.exact.graph import to_bytes
 from edge_runtime.converters.exact.proof import ProofError, prove_conditions, prove_routing, prove_sums
 from edge_runtime.converters.source import Request
 from edge_runtime.converters.sources.sklearn import trees as heads
-from edge_runtime.converters.sources.sklearn.asking import Asked, ask_domain
+from edge_runtime.converters.sources.sklearn.asking import Asked
+from edge_runtime.converters.sources.sklearn.domain import ask_domain
 from edge_runtime.converters.sources.sklearn.preprocessing import blocks_of
 
 MUTATIONS = 10_000
@@ -176,6 +179,75 @@ def test_nothing_may_stand_around_the_trees(case: Case) -> None:
     model.graph.node.append(onnx.helper.make_node("Neg", ["sum"], ["raw"]))
     with pytest.raises(ProofError, match="behind the trees"):
         case.routing_proven(model.SerializeToString())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_stands_before_the_trees_is_held_to_the_last_number(case: Case, dtype: str) -> None:
+    """Holes, fractions that stand for other categories, casts: no constant, operator or wire of theirs may change."""
+    splits = replace(case.splits, holes={1: Hole(3.0, 4.0, 7.0)}, others={0: 5.0})
+    lowered = trees.lower(case.ensemble, splits, case.space, dtype)
+    original = to_bytes(lowered.model)
+
+    def proven(graph: bytes) -> None:
+        prove_routing(case.ensemble, splits, lowered, case.space, graph)
+
+    proven(original)
+    for mutant in around_the_operator(original):
+        with pytest.raises(ProofError):
+            proven(mutant)
+
+
+def test_what_stands_behind_the_trees_is_held_to_the_last_number() -> None:
+    """Leaves that are vectors: table, axis, wires."""
+    rows, label = rows_and_labels()
+    forest = RandomForestClassifier(3, max_depth=3, random_state=0)
+    ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    case = Case(make_pipeline(prepared(ordinal), forest).fit(rows, label + (rows.hours > 12)), rows)
+    original = to_bytes(case.lowered.model)
+    case.routing_proven(original)
+    assert [node.op_type for node in onnx.load_from_string(original).graph.node][1:] == ["Cast", "Gather", "ReduceSum"]
+    for mutant in around_the_operator(original):
+        with pytest.raises(ProofError):
+            case.routing_proven(mutant)
+
+
+@pytest.mark.parametrize("name", ["aggregate_function", "post_transform", "n_targets"])
+def test_the_operator_may_do_nothing_but_add(case: Case, name: str) -> None:
+    """Another aggregate, a transform behind the sum, one target more."""
+    model = onnx.load_from_string(case.lowered.model.SerializeToString())
+    for attribute in model.graph.node[-1].attribute:
+        if attribute.name == name:
+            attribute.i += 1
+    with pytest.raises(ProofError, match="another thing"):
+        case.routing_proven(model.SerializeToString())
+
+
+def around_the_operator(graph: bytes) -> Iterator[bytes]:
+    """One change to each number of each constant, to each node's operator, inputs and attributes."""
+    model = onnx.load_from_string(graph)
+    for i, constant in enumerate(model.graph.initializer):
+        for place in range(numpy_helper.to_array(constant).size):
+            mutant = onnx.load_from_string(graph)
+            values = numpy_helper.to_array(constant).copy()
+            flat = values.reshape(-1)
+            flat[place] = ~flat[place] if flat.dtype == bool else 0 if flat[place] else 3
+            mutant.graph.initializer[i].CopyFrom(numpy_helper.from_array(values, constant.name))
+            yield mutant.SerializeToString()
+    for i, node in enumerate(model.graph.node):
+        if node.op_type == "TreeEnsemble":
+            continue
+        for change in ("op_type", "input", "attribute"):
+            mutant = onnx.load_from_string(graph)
+            changed = mutant.graph.node[i]
+            if change == "op_type":
+                changed.op_type = "Neg"
+            elif change == "input":
+                changed.input[0] = "x" if changed.input[0] != "x" else model.graph.node[-1].output[0]
+            elif not changed.attribute:
+                continue
+            else:
+                changed.attribute[0].i += 1
+            yield mutant.SerializeToString()
 
 
 def answers(graph: bytes, cells: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -218,6 +218,10 @@ CASES: dict[str, Case] = {
     "classes": Case(native(), target=named),
     "depthwise classes": Case(native(grow_policy="Depthwise"), target=named),
     "two classes as many": Case(native(loss_function="MultiClass")),
+    "one against all": Case(native(loss_function="MultiClassOneVsAll"), target=named),
+    "lossguide, one against all": Case(
+        native(loss_function="MultiClassOneVsAll", grow_policy="Lossguide"), target=named
+    ),
     "stopped early": Case(lambda: stopped),
     "scaled and moved": Case(lambda: lambda rows, target: scaled(native()().fit(rows, target))),
     "all sums zero": Case(lambda: lambda rows, target: flat(native()().fit(rows, target))),
@@ -482,11 +486,6 @@ REFUSED: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
         lambda: things().astype({WHOLE: float}),
         "'size' is categorical and holds .'float'.",
     ),
-    "one against all": (
-        lambda: native(loss_function="MultiClassOneVsAll")().fit(things(), named()),
-        things,
-        "MultiClassOneVsAll .*is not read",
-    ),
     "several labels": (
         lambda: native(loss_function="MultiLogloss")().fit(things(), many_labels()),
         things,
@@ -593,8 +592,8 @@ def test_a_flipped_bit_ends_no_process(file: Path, seed: int) -> None:
 
 def test_a_crash_while_reading_happens_elsewhere(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that ends the process that reads it ends only the one that was made for it."""
-    monkeypatch.setattr(source, "TO_JSON", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-    with pytest.raises(UnsupportedModelError, match="it ends CatBoost itself"):
+    monkeypatch.setattr(source, "REWRITING", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(UnsupportedModelError, match="reading it crashes, SIGSEGV"):
         source.open(str(file))
 
 

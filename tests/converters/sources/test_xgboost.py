@@ -227,6 +227,10 @@ FITTED: dict[str, Callable[[], Made]] = {
             "reg:absoluteerror",
         )
     },
+    "a probability as a regression": partial(
+        fitted, partial(regressor, objective="reg:logistic"), lambda rows: 1 / (1 + np.exp(-target_of(rows)))
+    ),
+    "two classes in a regressor": partial(fitted, partial(regressor, objective="binary:logistic")),
     "quantiles": partial(
         fitted, partial(regressor, objective="reg:quantileerror", quantile_alpha=[0.1, 0.5, 0.9]), target_of
     ),
@@ -261,6 +265,7 @@ BOOSTERS: dict[str, Callable[[], Made]] = {
     "Booster of two classes, softprob": partial(trained, objective="multi:softprob", num_class=2),
     "Booster, regression": partial(trained, target_of),
     "Booster, counts": partial(trained, counts, objective="count:poisson"),
+    "Booster, a probability": partial(trained, objective="reg:logistic"),
     "Booster, margins": partial(trained, objective="binary:logitraw"),
     "Booster, ranks": partial(trained, objective="rank:pairwise"),
     "Booster, dart": partial(trained, objective="binary:logistic", booster="dart", rate_drop=0.4),
@@ -631,10 +636,6 @@ TWO_LABELS: Callable[..., Any] = lambda rows: np.column_stack([two(rows), 1 - tw
 REFUSED: dict[str, tuple[Callable[[], Made], str]] = {
     "linear": (lambda: fitted_full(xgboost.XGBClassifier(booster="gblinear", n_jobs=1)), "the booster is gblinear"),
     "another missing value": (lambda: fitted_full(classifier(missing=-1.0)), r"missing=-1\.0 stands for a missing"),
-    "a probability as a regression": (
-        partial(fitted, partial(regressor, objective="reg:logistic")), "the objective reg:logistic .* in a regressor"
-    ),
-    "the same as a Booster": (partial(trained, objective="reg:logistic"), "the objective reg:logistic .* in a Booster"),
     "hinge": (partial(trained, objective="binary:hinge"), "the objective binary:hinge"),
     "several labels": (partial(fitted, classifier, TWO_LABELS), "with 2 raw sums in a classifier of 2 classes"),
     "two classes, softprob": (

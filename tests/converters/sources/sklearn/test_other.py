@@ -14,13 +14,13 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_iris
-from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, OneClassSVM
 
 from edge_runtime.converters import convert
 from edge_runtime.converters.sources.sklearn import trees
@@ -42,7 +42,7 @@ OUTPUTS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "scores": (lambda: SVC().fit(ROWS, KIND), {"label": ("int64", (None,)), "scores": ("float64", (None, 3))}),
     "clusters": (lambda: KMeans(3, n_init=1, random_state=0).fit(ROWS), {"label": ("int64", (None,))}),
     "outliers": (
-        lambda: IsolationForest(n_estimators=4, random_state=0).fit(ROWS),
+        lambda: OneClassSVM(nu=0.1).fit(ROWS),
         {"label": ("int64", (None,)), "score": ("float64", (None,))},
     ),
     "transformer": (lambda: StandardScaler().fit(ROWS), {"features": ("float64", (None, 4))}),

@@ -215,17 +215,16 @@ def test_every_category_goes_where_it_goes_in_the_source(name: str, head: str) -
     assert_close(*asked(model, device, values))
 
 
-# An ordinal code of floats has unknown numbers on both sides of each: no single condition, and so not lowered.
 NUMBERS = [
     (name, kind)
     for name in (
         "one-hot, unknown ignored",
         "one-hot, unknown refused",
         "ordinal, unknown -1",
+        "ordinal, unknown missing",
         "ordinal, unknown refused",
     )
-    for kind in ("int64", "int8", "float64")
-    if (name, kind) != ("ordinal, unknown -1", "float64")
+    for kind in ("int64", "int8", "float64", "float32")
 ]
 
 
@@ -240,8 +239,21 @@ def test_numbers_may_be_categories(name: str, kind: str) -> None:
     device = convert(model, data=frame).model()
     values: list[Any] = [0, 1, 2, 3, 5, 9, 10, 17, 18, -1]
     if kind == "float64":
-        values = [*map(float, values), -0.0, 0.5, 1.7, float(np.nextafter(1.0, 2.0)), 1e300]
+        values = [*map(float, values), -0.0, 0.5, 1.7, float(np.nextafter(1.0, 2.0)), 1e300, 2.0**63, None]
     assert_close(*asked(model, device, values, kind))
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_a_number_may_be_a_category_that_is_refused_beside_itself(kind: str) -> None:
+    """Scaled together behind the encoder, so that no other number can be tried: each known one goes its way."""
+    picked = RNG.choice([0, 1, 2, 5, 9, 17], 300).astype(kind)
+    frame = pd.DataFrame({"k": picked, "n": RNG.normal(size=300)})
+    late = np.isin(picked, [1, 9]) ^ (picked > 4) ^ (RNG.random(300) < 0.1)
+    columns = make_column_transformer((OrdinalEncoder(), ["k"]), ("passthrough", ["k", "n"]))
+    for head in (tree(6), LogisticRegression()):
+        model = make_pipeline(columns, StandardScaler(), head).fit(frame, late)
+        device = convert(model, data=frame).model()
+        assert_close(*asked(model, device, [0, 1, 2, 3, 5, 9, 17, 18, -1], kind))
 
 
 def test_a_set_of_categories_is_one_condition() -> None:
