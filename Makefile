@@ -10,7 +10,7 @@ SPOKES := $(wildcard converters server batch benchmarks)
 LINKS := $(SPOKES:%=edge_runtime/%)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint types wheel bench bench-trees map clean
+.PHONY: help dev demo example test lint types wheel bench bench-trees map clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ dev: $(VENV)/ready $(LINKS)  ## make the environment and the links that editors 
 
 demo: $(VENV)/ready  ## train on real flights, convert, inspect, verify, predict, measure
 	$(BIN)/python examples/flights/demo.py
+
+example: $(VENV)/ready  ## one registered model, three ways out: MLflow, edge, REST, batch, Spark (needs Java 17)
+	$(BIN)/python examples/fraud/challenge.py
 
 test: lint types  ## lint, types and tests
 	$(RUN) -m pytest --cov
@@ -34,8 +37,9 @@ types: dev  ## mypy
 wheel: dev  ## build, and try what was built as a stranger would
 	$(RUN) -m pytest tests/wheel/check_wheel.py
 
-bench: $(VENV)/ready  ## the bars of the runtime, side by side in one run
+bench: $(VENV)/ready  ## the bars of the runtime, of REST, batch and Spark, side by side in one run
 	$(BIN)/python examples/flights/bench.py
+	$(BIN)/python examples/fraud/bars.py
 
 bench-trees: $(VENV)/ready  ## the bars of exact trees, against the usual converters and the libraries themselves
 	$(BIN)/python examples/flights/trees.py

@@ -24,13 +24,16 @@ import catboost
 import joblib
 import lightgbm
 import numpy as np
+import onnx
 import onnxmltools
 import onnxruntime as ort
 import pandas as pd
 import skl2onnx
 import sklearn
 import xgboost
+from catboost.utils import convert_to_onnx_object
 from flights import arrived, train
+from onnx import compose
 from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
 from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
@@ -106,12 +109,32 @@ class Usual:
 def usual(pipeline: Any, rows: pd.DataFrame) -> Usual:
     numbers = [str(name) for name in rows if pd.api.types.is_numeric_dtype(rows[name])]
     types = [(name, (FloatTensorType if name in numbers else StringTensorType)([None, 1])) for name in map(str, rows)]
-    options = {id(pipeline.steps[-1][1]): {"zipmap": False}}
+    final = pipeline.steps[-1][1]
     try:
-        raw = skl2onnx.to_onnx(pipeline, initial_types=types, options=options, target_opset=OPSET).SerializeToString()
+        if isinstance(final, catboost.CatBoostClassifier):
+            raw = before_catboost(skl2onnx.to_onnx(pipeline[:-1], initial_types=types, target_opset=OPSET), final)
+        else:
+            options = {id(final): {"zipmap": False}}
+            made = skl2onnx.to_onnx(pipeline, initial_types=types, options=options, target_opset=OPSET)
+            raw = made.SerializeToString()
         return Usual(session(raw), raw, numbers)
     except Exception as error:  # whatever stops the usual way is a result of this table
         return Usual(None, b"", numbers, str(error).strip().splitlines()[0][:60])
+
+
+def before_catboost(preprocessing: onnx.ModelProto, model: Any) -> bytes:
+    """skl2onnx's preprocessing, and behind it what CatBoost itself exports (skl2onnx has no converter for it), without
+    ZipMap."""
+    trees = convert_to_onnx_object(model)
+    del trees.graph.node[1], trees.graph.output[1], trees.opset_import[:]
+    trees.graph.output.append(
+        onnx.helper.make_tensor_value_info(trees.graph.node[0].output[1], onnx.TensorProto.FLOAT, [None, 2])
+    )
+    trees.ir_version = preprocessing.ir_version
+    trees.opset_import.extend(preprocessing.opset_import)
+    features = preprocessing.graph.output[0].name
+    merged: bytes = compose.merge_models(preprocessing, trees, [(features, "features")]).SerializeToString()
+    return merged
 
 
 def session(raw: bytes, threads: int = 1) -> ort.InferenceSession:
