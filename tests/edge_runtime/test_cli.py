@@ -57,15 +57,18 @@ def test_help_lists_every_command_and_what_it_does(edge: Edge) -> None:
     assert done.stderr == ""
     commands = done.stdout.partition("Commands:\n")[2].partition("\n\n")[0]
     assert commands == (
+        "  batch    Score files of rows: Parquet, CSV, JSON Lines.\n"
         "  bench    Measure MODEL, a bundle or an .onnx file, on this machine.\n"
         "  convert  Make a bundle of a trained model, compared with it row by row.\n"
         "  inspect  Show what a bundle says of itself.\n"
         "  predict  Answer the rows of a file, or of standard input.\n"
+        "  publish  Register a bundle in MLflow as a new version of a model.\n"
+        "  serve    Answer over HTTP.\n"
         "  verify   Replay a bundle's golden rows on this machine."
     )
 
 
-@pytest.mark.parametrize("command", ["convert", "inspect", "predict", "verify"])
+@pytest.mark.parametrize("command", ["batch", "convert", "inspect", "predict", "publish", "serve", "verify"])
 def test_every_command_has_help_with_an_example(edge: Edge, command: str) -> None:
     """A person copies the example and changes the names in it."""
     done = edge(command, "--help")
@@ -93,7 +96,7 @@ def test_the_script_is_the_module(edge: Edge) -> None:
         (["inspct", "x.edge"], "there is no command 'inspct'; did you mean inspect? (see edge --help)"),
         (
             ["qqq"],
-            "there is no command 'qqq'; expected one of bench, convert, inspect, predict, verify (see edge --help)",
+            "there is no command 'qqq'; expected one of batch, bench, convert, inspect, predict, publish, serve, verify (see edge --help)",
         ),
         (["predict", "x.edge"], "Missing argument 'ROWS' (see edge predict --help)"),
         (["inspect", "none.edge"], "none.edge: no such file or directory"),
