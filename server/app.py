@@ -20,7 +20,9 @@ from edge_runtime.model import Model
 from edge_runtime.values import shorten
 
 from . import inference, invocations, predict
-from .document import (
+from .endpoint import JSON, Direct, Endpoint
+from .metrics import Metrics
+from .openapi import (
     answers_with,
     components,
     examples,
@@ -29,8 +31,6 @@ from .document import (
     json_body,
     reference,
 )
-from .endpoint import JSON, Direct, Endpoint
-from .metrics import Metrics
 from .probes import model_paths, probes
 from .problems import Problem
 from .settings import Settings

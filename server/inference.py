@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from edge_runtime.model import Model
 from edge_runtime.values import shorten
 
-from .documents import encode, read_document, too_many_rows
 from .endpoint import Answer, Request
 from .problems import Problem, in_columns, refusing
 from .settings import Settings
+from .strict_json import encode, read_document, too_many_rows
 from .wire import Tensor, array_of, described, values_of
 
 __all__ = ["check_name", "inferrer"]

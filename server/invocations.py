@@ -22,11 +22,11 @@ from edge_runtime.rows import number, truth
 from edge_runtime.schema import Schema
 from edge_runtime.values import shorten
 
-from .documents import encode, read_document, too_many_rows
 from .endpoint import Answer, Request
 from .predict import predict_records, predict_sample, records_of
 from .problems import Problem, in_columns, kind_of, refusing
 from .settings import Settings
+from .strict_json import encode, read_document, too_many_rows
 
 __all__ = ["CSV", "invoker", "refuse"]
 

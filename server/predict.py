@@ -1,6 +1,6 @@
 """`POST /predict`: one record, or a list of them.
 
-Belongs here: from a body to the model and back. Not here: reading JSON (documents.py), the head of a request
+Belongs here: from a body to the model and back. Not here: reading JSON (strict_json.py), the head of a request
 (endpoint.py).
 Imported as edge_runtime.server.predict.
 """
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from edge_runtime.errors import InputError, UnsupportedModelError
 from edge_runtime.model import Model
 
-from .documents import encode, no_records, read_document, read_records, too_many_rows
 from .endpoint import Answer, Request
 from .problems import Problem, misfit, refusing, unanswerable
 from .settings import Settings
+from .strict_json import encode, no_records, read_document, read_records, too_many_rows
 
 __all__ = ["predictor", "records_of", "refuse"]
 

@@ -1,6 +1,6 @@
 """Routes that ask about the server and the model: live, ready, metrics, metadata.
 
-Belongs here: their answers. Not here: routes to the model itself (endpoint.py), how they are documented (document.py).
+Belongs here: their answers. Not here: routes to the model itself (endpoint.py), how they are documented (openapi.py).
 Imported as edge_runtime.server.probes.
 """
 
@@ -14,11 +14,11 @@ from prometheus_client.exposition import choose_encoder
 from edge_runtime.model import Model
 from edge_runtime.version import VERSION
 
-from .document import answers_with
-from .documents import encode
 from .inference import check_name
 from .metrics import Metrics
+from .openapi import answers_with
 from .state import State
+from .strict_json import encode
 from .wire import described_inputs, described_outputs
 
 __all__ = ["json", "model_paths", "probes"]

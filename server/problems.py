@@ -1,7 +1,7 @@
 """What goes wrong, as a status and one sentence that repeats no value of the request.
 
 Belongs here: the refusal, and how the core's InputError reads to a stranger. Not here: finding what is wrong
-(documents.py, and the core).
+(strict_json.py, and the core).
 Imported as edge_runtime.server.problems.
 
 InputError may quote what came; a log or a page that shows an answer must not. So the sentence is made anew, of the

@@ -1,6 +1,6 @@
 """What a request may cost: the limits, and what they are where nobody says.
 
-Belongs here: figures that a user may set. Not here: keeping them (endpoint.py, documents.py), when a process ends
+Belongs here: figures that a user may set. Not here: keeping them (endpoint.py, strict_json.py), when a process ends
 (process.py).
 Imported as edge_runtime.server.settings.
 """

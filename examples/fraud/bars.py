@@ -44,6 +44,7 @@ def main() -> None:
     print(f"{'ours | what a tutorial would write':<66} {'ours':>13} {'theirs':>13} {'ratio':>7}  bar")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
         bundle, graph = folder / "fraud.edge", folder / "fraud.onnx"
         model, rows = make_bundle(bundle)
         options = {"zipmap": False}

@@ -2,7 +2,7 @@
 
 Belongs here: from bytes to Python's own objects. Not here: which objects a route takes (predict.py, inference.py,
 invocations.py), what a value may be (edge_runtime.values).
-Imported as edge_runtime.server.documents.
+Imported as edge_runtime.server.strict_json.
 
 msgspec refuses NaN, numbers beyond float64, a byte order mark, trailing bytes and malformed UTF-8. Two things it lets
 pass: of a key that comes twice it keeps the last, and it nests as deep as Python's stack.

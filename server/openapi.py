@@ -2,7 +2,7 @@
 
 Belongs here: schemas made of a bundle's schema. Not here: what is accepted (edge_runtime.values); the document says the
 same in other words.
-Imported as edge_runtime.server.document.
+Imported as edge_runtime.server.openapi.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from edge_runtime.model import Model
 from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, TensorSpec
 from edge_runtime.values import Coder, coders
 
-from .documents import encode
 from .settings import Settings
+from .strict_json import encode
 from .wire import DATATYPES
 
 __all__ = ["answers_with", "components", "examples", "infer_schema", "invocation_schema", "json_body", "reference"]
