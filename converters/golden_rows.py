@@ -67,7 +67,7 @@ def _shortened(part: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     the data tests as much as another. Whole numbers, which may be codes, stay."""
     made = part.copy()
     for column in schema.columns:
-        if column.dtype != "float64":
+        if column.dtype != "float64" or not column.open:  # no category may become another number
             continue
         values = part[column.name].to_numpy(np.float64, na_value=np.nan)
         short = np.array([float(f"{value:.{DIGITS}g}") for value in values])

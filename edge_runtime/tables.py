@@ -416,7 +416,12 @@ def arrow_text_reader(law: Coder, part: Any) -> Reader:
 
 
 def pandas_frame(frame: Any) -> tuple[list[Any], Callable[[str], Any], int]:
-    return list(frame.columns), frame.__getitem__, len(frame)
+    if all(type(name) is str for name in frame.columns):
+        return list(frame.columns), frame.__getitem__, len(frame)
+    # A frame made of an array has numbers for names; the schema has their text, as scikit-learn's users see it.
+    held = {str(name) if type(name) is int else name: name for name in frame.columns.tolist()}
+    names = [str(name) if type(name) is int else name for name in frame.columns.tolist()]
+    return names, lambda name: frame[held[name]], len(frame)
 
 
 def polars_frame(frame: Any) -> tuple[list[Any], Callable[[str], Any], int]:

@@ -30,7 +30,7 @@ from .region import EQUAL, LESS_OR_EQUAL, MEMBER, Condition, Region, can, narrow
 from .tree_node import ReadTree, read_trees
 from .trees import Lowered, columns_as_read
 
-__all__ = ["UNIT", "ProofError", "prove_conditions", "prove_routing", "prove_sums"]
+__all__ = ["AROUND", "UNIT", "ProofError", "prove_conditions", "prove_routing", "prove_sums"]
 
 Floats = NDArray[np.float64]
 AROUND = 64  # floats on each side of a threshold that a rounded function is asked at

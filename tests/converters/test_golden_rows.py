@@ -172,3 +172,16 @@ def test_one_row_of_data_is_enough() -> None:
     assert conversion.report.rows == 1
     assert conversion.report.golden_rows > 1
     assert conversion.model().verify().ok
+
+
+def test_numbers_that_are_categories_stay_as_they_are() -> None:
+    """Others are written in four digits; a closed category would become another value."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"rate": rng.choice([0.123456, 3.14159265, 2.71828], 300), "amount": rng.lognormal(3, 1, 300)})
+    encode = make_column_transformer((OneHotEncoder(), ["rate"]), remainder="passthrough", sparse_threshold=0)
+    model = make_pipeline(encode, RandomForestClassifier(4, random_state=0)).fit(data, data.amount > 20)
+    rows = golden_of(convert(model, data=data))["rows"]
+    assert {row["rate"] for row in rows[:4]} <= set(data.rate)
+    assert all(
+        len(f"{row['amount']:.17g}") <= 20 and float(f"{row['amount']:.4g}") == row["amount"] for row in rows[:4]
+    )

@@ -602,3 +602,16 @@ def test_tables_load_no_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_frame_made_of_an_array_goes_by_the_text_of_its_numbers() -> None:
+    """pandas names such columns 0, 1, …; the schema has text."""
+    schema = Schema(
+        (number("0", "float64", 1, False), number("1", "float64", 0, False)),
+        (TensorSpec("x", "float64", (None, 2)),),
+        (),
+    )
+    table = read_table(pd.DataFrame(np.array([[1.0, 2.0], [3.0, 4.0]])), schema, coders(schema))
+    x = np.zeros((2, 2))
+    table.fill(0, 2, {"x": x})
+    assert x.tolist() == [[2.0, 1.0], [4.0, 3.0]]

@@ -24,12 +24,12 @@ from edge_runtime.words import at_most
 from ...exact import linear, trees
 from ...exact.bins import unfold
 from ...exact.bounds import Sums, bound_of
-from ...exact.ensemble import Ensemble
+from ...exact.ensemble import Conditions, Ensemble
 from ...exact.features import Block, Splits, pull_back
 from ...exact.graph import to_bytes
 from ...exact.head import Head, Linear
 from ...exact.joining import Joined
-from ...exact.proof import UNIT, ProofError, prove_conditions, prove_routing, prove_sums
+from ...exact.proof import AROUND, UNIT, ProofError, prove_conditions, prove_routing, prove_sums
 from ...exact.settling import settled
 from ...source import Request, Source
 from .answers import quietly
@@ -172,10 +172,21 @@ def _lower_trees(
         _, raw = prove_sums(ensemble, lowered, head.sums, head.roundings)
     except ProofError as error:
         raise ParityError(f"the lowered trees do not answer as their source: {error}", rows="") from error
-    proven = f"proven: every {dtype} input is routed as by the source ({count:,} conditions, {leaves:,} leaves)"
+    proven = _routing_statement(blocks, conditions, dtype, count, leaves)
     numbers = trees.leaf_numbers(ensemble, splits, space, dtype)
     sums = Sums(raw, ensemble.reaches(), UNIT[head.sums])
     return _Body(lowered.model, ensemble.targets, sums, (proven,), _thresholds(splits, asked.names), numbers, leaves)
+
+
+def _routing_statement(blocks: list[Block], conditions: Conditions, dtype: str, count: int, leaves: int) -> str:
+    """What was shown of the routing: behind a function that a library computes, no proof, but many floats asked."""
+    features = [feature for block in blocks for feature in block.features]
+    smooth = [any(name == "smooth" for name, _ in features[i].steps) for i in conditions.feature.tolist()]
+    shown = f"every {dtype} input is routed as by the source ({count:,} conditions, {leaves:,} leaves)"
+    if not any(smooth):
+        return f"proven: {shown}"
+    where = f"the {sum(smooth):,} conditions behind a logarithm, power or the like"
+    return f"proven: {shown}, but for {where}: these are checked at {2 * AROUND + 1} floats around each threshold"
 
 
 def _thresholds(splits: Splits, names: list[str]) -> dict[str, NDArray[np.float64]]:

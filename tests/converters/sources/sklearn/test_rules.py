@@ -21,6 +21,7 @@ from sklearn.preprocessing import (
     KBinsDiscretizer,
     MinMaxScaler,
     OneHotEncoder,
+    QuantileTransformer,
     StandardScaler,
 )
 from sklearn.tree import DecisionTreeClassifier
@@ -242,3 +243,19 @@ def test_a_float_that_is_a_category_and_a_number_is_not_cut() -> None:
         row = np.array([[value, 0.0]])
         assert conversion.model().predict(row)["label"] == model.predict(row)
     assert re.search("proven|checked", "".join(conversion.report.statements))
+
+
+def test_what_a_library_computes_is_checked_not_proven() -> None:
+    """Behind a logarithm, the certificate says at how many floats each threshold was asked."""
+    said = convert(make_pipeline(FunctionTransformer(np.log1p), hist()).fit(ROWS, BENIGN), data=ROWS).report.statements
+    assert re.search(r"but for the \d+ conditions behind a logarithm, .* checked at 129 floats around each", said[0])
+    said = convert(make_pipeline(StandardScaler(), hist()).fit(ROWS, BENIGN), data=ROWS).report.statements
+    assert "but for" not in said[0]
+
+
+def test_quantiles_of_the_normal_distribution_are_not_lowered() -> None:
+    """They round neighbours out of order; those of the uniform one are."""
+    make = partial(QuantileTransformer, n_quantiles=50)
+    with pytest.raises(UnsupportedModelError, match=r"out of order .* and skl2onnx .* cannot convert"):
+        convert(make_pipeline(make(output_distribution="normal"), hist()).fit(ROWS, BENIGN), data=ROWS)
+    converted(make_pipeline(make(), hist()))
