@@ -1,75 +1,97 @@
-"""What `edge-bench` does: measure, compare, print, and answer with an exit status.
+"""What `edge-bench` does: measure or read, print, write a page, and answer with an exit status.
 
-Belongs here: the command, whoever parsed it. Not here: parsing (cli.py with click, __main__.py without).
+Belongs here: the command, whoever parsed it. Not here: parsing (cli.py with click, __main__.py without), which
+measurements are made (plan.py).
 Imported as edge_runtime.benchmarks.bench.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edge_runtime.errors import EdgeError, IntegrityError
-from edge_runtime.parallel import usable_cores
+from edge_runtime.errors import EdgeError, InputError, IntegrityError
 from edge_runtime.words import printable
 
-from .comparison import Comparison, Verdict, compare
-from .run import Run, measure
-from .screen import comparison_text, run_text
-from .targets import calls_of
+from .document import Document, read_document
+from .figures import csv_of
+from .gating import EnvironmentsDiffer
+from .options import Request, request_of
+from .plan import compared, measured
+from .progress import progress_line
+from .screen import document_text
 
-__all__ = ["EXAMPLES", "bench"]
+__all__ = ["bench"]
 
-# 1 (0.1): first version. To raise: when a reader of the old form would misread the new one.
-JSON_FORMAT = 1
-DONE, NO, WRONG_USE = 0, 1, 2
-STATUS: dict[Verdict, int] = {"faster": DONE, "no difference": DONE, "slower": NO, "inconclusive": 3, "unfit": 4}
-EXAMPLES = """\
-Examples: edge-bench fraud.edge          edge-bench fraud.edge --against old.edge --json
-
-Exit status: 0 done; 1 a golden row was answered wrong, or slower than OTHER; 2 wrong use or bad input;
-3 inconclusive; 4 this machine is not fit to judge."""
+NO, WRONG_USE, UNFIT, INTERRUPTED = 1, 2, 4, 130
 
 
-def bench(path: str, *, against: str | None = None, threads: int | None = None, as_json: bool = False) -> int:
-    """Measure ``path``, and compare it with ``against`` if given; print text or JSON; return the exit status."""
-    if threads is not None and not 1 <= threads <= usable_cores():
-        return complain(f"--threads {threads} does not fit this machine; expected 1 to {usable_cores()}", WRONG_USE)
+def bench(words: Sequence[str], given: Mapping[str, Any]) -> int:
+    """Do what the command line says: its ``words`` and the options ``given`` (options.py); return the exit status."""
     try:
-        targets = [calls_of(each, threads=threads) for each in (path, against) if each is not None]
-        runs = [measure(target) for target in targets]
-        comparison = compare(*targets) if len(targets) == 2 else None
+        request = request_of(words, given)
+        prepare(request)
+        document = document_of(request)
+        if request.html is not None:
+            write_page(document, request.html)
     except IntegrityError as error:
         return complain(str(error), NO)
+    except EnvironmentsDiffer as error:
+        return complain(f"{error}: --anyway", UNFIT)
     except EdgeError as error:
         return complain(str(error), WRONG_USE)
     except OSError as error:
-        return complain(f"{error.filename}: {error.strerror}", WRONG_USE)
-    status = status_of(runs, comparison)
-    print(json.dumps(as_data(runs, comparison, status)) if as_json else as_text(runs, comparison))
-    return status
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return complain(f"{place}{(error.strerror or str(error)).lower()}", WRONG_USE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    show(document, request)
+    return document.status
 
 
-def status_of(runs: list[Run], comparison: Comparison | None) -> int:
-    """A wrong answer outweighs any speed."""
-    if any(run.answers_right is False for run in runs):
-        return NO
-    return STATUS[comparison.verdict] if comparison is not None else DONE
+def document_of(request: Request) -> Document:
+    match request.command:
+        case "show":
+            return read_document(request.model)
+        case "compare":
+            return compared(request)
+        case _:
+            with progress_line() as line:
+                return measured(request, line)
 
 
-def as_text(runs: list[Run], comparison: Comparison | None) -> str:
-    parts = [run_text(run) for run in runs]
-    return "\n\n".join(parts if comparison is None else [*parts, comparison_text(comparison)])
+def prepare(request: Request) -> None:
+    """Fail now rather than behind a minute of measuring. Raises MissingExtraError, InputError."""
+    if request.html is None:
+        return
+    from edge_runtime.report import require
+
+    require(used_by="edge-bench --html")
+    folder = os.path.dirname(request.html) or "."
+    if not os.path.isdir(folder) or os.path.isdir(request.html):
+        raise InputError(f"{request.html} cannot be written", expected="a file's name in a folder that is there")
 
 
-def as_data(runs: list[Run], comparison: Comparison | None, status: int) -> dict[str, Any]:
-    return {
-        "format": JSON_FORMAT,
-        "runs": [run.to_json() for run in runs],
-        "comparison": comparison.to_json() if comparison is not None else None,
-        "status": status,
-    }
+def write_page(document: Document, path: str) -> None:
+    from .pages import page_of
+
+    text = page_of(document)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def show(document: Document, request: Request) -> None:
+    """Print the document as it was asked for."""
+    if request.json:
+        print(json.dumps(document.to_json()))
+    elif request.csv:
+        print(csv_of(document.figures()))
+    else:
+        print(document_text(document))
+    sys.stdout.flush()
 
 
 def complain(problem: str, status: int) -> int:

@@ -1,30 +1,40 @@
 """`edge bench`.
 
-Belongs here: parsing with click. Not here: what the command does (bench.py); only click is imported at the top.
+Belongs here: parsing with click. Not here: the options (options.py), what the command does (bench.py). Of what needs an
+extra, only click is imported at the top.
 Imported as edge_runtime.benchmarks.cli.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+
+from .options import EXAMPLES, OPTIONS, STATUSES, SUMMARY, Option
 
 __all__ = ["bench"]
 
 
-@click.command(
-    epilog="Examples: edge bench fraud.edge    edge bench fraud.edge --against old.edge --json",
-)
-@click.argument("model")
-@click.option("--against", metavar="OTHER", help="Compare with this one, interleaved.")
-@click.option("--threads", type=int, metavar="N", help="Threads of the session.")
-@click.option("--json", "as_json", is_flag=True, help="Print samples and figures as JSON.")
+def parameter(option: Option) -> click.Option:
+    if option.metavar is None:
+        return click.Option([option.flag, option.name], is_flag=True, help=option.help)
+    return click.Option([option.flag, option.name], metavar=option.metavar, multiple=option.many, help=option.help)
+
+
 @click.pass_context
-def bench(context: click.Context, model: str, against: str | None, threads: int | None, as_json: bool) -> None:
-    """Measure MODEL, a bundle or an .onnx file, on this machine.
+def run(context: click.Context, /, words: tuple[str, ...], **given: Any) -> None:
+    from .bench import bench as run_bench
 
-    Exit status: 0 done; 1 a golden row was answered wrong, or slower than OTHER; 2 wrong use or bad input; 3
-    inconclusive; 4 this machine is not fit to judge.
-    """
-    from .bench import bench as run
+    context.exit(run_bench(words, given))
 
-    context.exit(run(model, against=against, threads=threads, as_json=as_json))
+
+bench = click.Command(
+    "bench",
+    callback=run,
+    params=[click.Argument(["words"], metavar="MODEL", nargs=-1, required=True), *map(parameter, OPTIONS)],
+    short_help="Measure MODEL, a bundle or an .onnx file, on this machine.",
+    help=f"{SUMMARY}\n\nMODEL may also be show RUN.json, or compare NEW.json OLD.json: runs that --json printed.",
+    epilog="\n".join(["\b", "Examples:", *(f"  {each.replace('edge-bench', 'edge bench')}" for each in EXAMPLES)])
+    + f"\n\n{STATUSES}",
+)

@@ -1,6 +1,7 @@
 """Where a measurement was made.
 
-Belongs here: reading the machine with the standard library. Not here: judging it (comparison.py), text (screen.py).
+Belongs here: reading the machine with the standard library, and what makes two of them incomparable. Not here: what
+the machine did meanwhile (conditions.py), text (screen.py).
 Imported as edge_runtime.benchmarks.environment; `Environment` is public in edge_runtime.benchmarks.
 """
 
@@ -8,9 +9,8 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy
 import onnxruntime
@@ -18,20 +18,40 @@ import onnxruntime
 from edge_runtime.parallel import usable_cores
 from edge_runtime.version import VERSION
 
-__all__ = ["Environment"]
+from .stored import Stored
+
+__all__ = ["Environment", "cpu_model"]
+
+GOVERNOR = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+# What has to agree before a time measured here may be held against a time measured there.
+ALIKE = {
+    "cpu_model": "processor",
+    "cores": "usable cores",
+    "cores_used": "cores bound to",
+    "threads": "threads",
+    "governor": "frequency governor",
+    "system": "system",
+    "python": "Python",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """``cores`` are those this process may use; ``threads`` is what the session was given (None: a plain callable);
-    ``processes`` is how many processes the samples come from; ``load`` is the one-minute average at the start (None
-    where the system has none); ``date`` is UTC, ISO 8601."""
+class Environment(Stored):
+    """``cores`` are those this process may use, and ``affinity`` those the measuring process was bound to, by number
+    (empty where the system binds nobody); ``threads`` is what the session was given (None: a plain callable);
+    ``processes`` is how many processes the samples come from; ``load`` is the one-minute average at the start,
+    ``governor`` decides the frequency (None where the system has none); ``date`` is UTC, ISO 8601."""
 
     cpu_model: str
     cores: int
+    affinity: tuple[int, ...]
     threads: int | None
     processes: int
     load: float | None
+    memory_bytes: int | None
+    governor: str | None
     date: str
     system: str
     python: str
@@ -45,9 +65,12 @@ class Environment:
         return cls(
             cpu_model=cpu_model(),
             cores=usable_cores(),
+            affinity=tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (),
             threads=threads,
             processes=1,
             load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            memory_bytes=memory_bytes(),
+            governor=first_line(GOVERNOR),
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
             python=platform.python_version(),
@@ -56,8 +79,17 @@ class Environment:
             edge_runtime=VERSION,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def cores_used(self) -> int:
+        """How many cores the measuring process was bound to."""
+        return len(self.affinity)
+
+    def differences(self, other: Environment) -> tuple[str, ...]:
+        """What makes a time measured here and one measured in ``other`` incomparable, in words; () if nothing does.
+
+        The version of edge-runtime is left out: whether that has changed is what one wants to know."""
+        found = [(words, getattr(self, name), getattr(other, name)) for name, words in ALIKE.items()]
+        return tuple(f"{words}: {here} and {there}" for words, here, there in found if here != there)
 
 
 def cpu_model() -> str:
@@ -72,3 +104,20 @@ def cpu_model() -> str:
             return board.read().strip("\0\n ")
     except OSError:
         return platform.processor() or platform.machine() or "unknown"
+
+
+def memory_bytes() -> int | None:
+    """The machine's memory, where the system says it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def first_line(path: str) -> str | None:
+    """What a file of the system says, None where it has no such file."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return None

@@ -21,6 +21,7 @@ from .errors import EdgeError
 
 __all__ = [
     "BLOCK_NS",
+    "Call",
     "Estimate",
     "NeedsMoreSamples",
     "calibrate",
@@ -118,13 +119,19 @@ def calibrate(call: Call, lasting_ns: int) -> tuple[int, float]:
 
 
 def interleave(
-    targets: Mapping[str, Call], *, rounds: int, calls: int | None = None, seed: int = 0
+    targets: Mapping[str, Call],
+    *,
+    rounds: int,
+    calls: int | None = None,
+    seed: int = 0,
+    between: Call | None = None,
 ) -> dict[str, Nanoseconds]:
     """Time the targets side by side: name → int64 [rounds], the ns of one block of calls in each round.
 
     Every round runs each target once, in an order drawn anew, so that a drifting machine favours nobody. ``calls`` is
     the number of calls in a block, the same for all; left out, the targets are warmed up and it is chosen so that the
     slowest one's block lasts 2 to 5 ms (one call, if that takes longer). Targets rotate their rows (`rotate`).
+    ``between`` is called after each round, untimed.
 
     Raises ValueError for no targets, no rounds or no calls.
     """
@@ -138,6 +145,8 @@ def interleave(
     for i, order in enumerate(orders):
         for lane in order:
             taken[lane, i] = time_block(lanes[lane], calls)
+        if between is not None:
+            between()
     return dict(zip(targets, taken, strict=True))
 
 
@@ -195,23 +204,29 @@ def samples_needed(percent: float, confidence: float = 0.95) -> int:
     return high
 
 
-def percentile(samples: NDArray[Any], percent: float, *, confidence: float = 0.95, unit: str = "ns") -> Estimate:
+def percentile(
+    samples: NDArray[Any], percent: float, *, confidence: float = 0.95, unit: str = "ns", inflation: float = 1.0
+) -> Estimate:
     """The percentile of ``samples`` [n] (nearest rank), with its order-statistic interval, in ``unit``.
 
     The interval runs from one sample to another, chosen by the binomial distribution: right for any distribution of
     independent samples, outliers and all. Calls in a row are not quite that: what changes slowly, or from process to
-    process, is not in it. Raises NeedsMoreSamples, and ValueError for a percentile outside (0, 100).
+    process, is in it only as far as ``inflation`` says how many of them count as one (1 or more). Raises
+    NeedsMoreSamples, and ValueError for a percentile outside (0, 100).
     """
     share, n = check_percent(percent), len(samples)
     need = samples_needed(percent, confidence)
     if n < need:
         raise NeedsMoreSamples(percent, have=n, need=need)
-    below = binomial_cdf(n, share)  # below[k] = P(at most k samples lie below the true percentile)
+    counted = max(1, int(n / inflation))
+    below = binomial_cdf(counted, share)  # below[k] = P(at most k samples lie below the true percentile)
     tail = (1 - confidence) / 2
     low = int(np.searchsorted(below, tail, side="right"))  # ranks count from 1
-    high = min(n, int(np.searchsorted(below, 1 - tail, side="left")) + 1)
+    high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
+    if counted < n:  # the ranks of few as those of many
+        low, high = (int(each * (n + 1) / (counted + 1)) for each in (low, high))
     rank = max(1, ceil(n * share - 1e-9))
-    ranks = [min(low, rank) - 1, rank - 1, max(high, rank) - 1]
+    ranks = [max(1, min(low, rank)) - 1, rank - 1, min(n, max(high, rank)) - 1]
     ordered = np.partition(samples, sorted(set(ranks)))
     bottom, value, top = (float(ordered[index]) for index in ranks)
     return Estimate(value, bottom, top, unit)

@@ -62,8 +62,8 @@ def main() -> None:
     source = model.predict_proba(rows)[:, 1]
     console.print(f"   against scikit-learn: largest difference {np.abs(source - answers['risk']).max():.1e}")
 
-    step(7, "Measure: edge bench late.edge")
-    edge(["bench", str(bundle)])
+    step(7, "Measure: edge bench late.edge --scenario single-stream --seconds 2")
+    edge(["bench", str(bundle), "--scenario", "single-stream", "--seconds", "2"])
     console.print(f"\nDone in {time.perf_counter() - began:.0f} s. The bundle: {bundle.relative_to(Path.cwd())}")
 
 

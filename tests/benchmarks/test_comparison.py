@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from edge_runtime.benchmarks import Comparison, Environment, Estimate, compare
 from edge_runtime.benchmarks.comparison import Verdict, judge
 from edge_runtime.timing import median_ratio
+
+from .conftest import Clock, quiet
 
 BLOCKS = np.full(30, 3_500_000, np.int64)
 
@@ -24,9 +27,10 @@ def ratio(value: float, low: float, high: float) -> Estimate:
 def comparison(found: Estimate, itself: Estimate) -> Comparison:
     """A comparison that found these."""
     return Comparison(
-        a="new.edge", b="old.edge", a_work="x", b_work="x", calls=700,
-        a_block_ns=BLOCKS, again_block_ns=BLOCKS, b_block_ns=BLOCKS,
-        ratio=found, against_itself=itself, environment=Environment.here(threads=1),
+        a="new.edge", b="old.edge", a_work="x", b_work="x", interleaved=True, calls=700, process_rounds=(30,),
+        a_block_ns=BLOCKS, again_block_ns=BLOCKS, b_block_ns=BLOCKS, ratio=found, against_itself=itself,
+        a_answers_right=None, b_answers_right=None, problems=(), environment=Environment.here(threads=1),
+        conditions=quiet(),
     )  # fmt: skip
 
 
@@ -161,5 +165,35 @@ def test_json_of_a_comparison_keeps_samples_and_verdict() -> None:
     data = json.loads(json.dumps(comparison(*CASES["faster"][:2]).to_json()))
     assert data["verdict"] == "faster"
     assert data["a_block_ns"] == BLOCKS.tolist()
-    assert data["ratio"] == {"value": 0.763, "low": 0.75, "high": 0.775}
+    assert data["ratio"] == {"value": 0.763, "low": 0.75, "high": 0.775, "unit": "ratio"}
+    assert Comparison.from_json(data).sentence == data["sentence"]
     assert data["smallest_effect_ratio"] == pytest.approx(0.0101, abs=1e-4)
+
+
+def test_processes_of_a_comparison_are_joined(real_bundle: Path, bare_graph: Path) -> None:
+    """Fresh ones interleave as many rounds of as many calls each; golden rows are checked in all of them."""
+    result = compare(str(real_bundle), str(bare_graph), seconds=0.05, processes=2)
+    assert len(result.process_rounds) == 2
+    assert result.process_rounds[0] == result.process_rounds[1] == len(result.a_block_ns) / 2
+    assert (result.a_answers_right, result.b_answers_right) == (True, None)
+    assert (result.a, result.b) == ("real.edge", "bare.onnx")
+    assert result.environment.processes == 2
+    assert Comparison.from_json(result.to_json()).verdict == result.verdict
+
+
+def test_wrong_answers_of_a_comparison_are_recorded(make_model: Callable[..., Any]) -> None:
+    """Of the one that gives them."""
+    result = compare(make_model(), make_model(right=False), seconds=1e-9)
+    assert (result.a_answers_right, result.b_answers_right) == (True, False)
+
+
+def test_a_disturbed_machine_is_told_beside_the_verdict(clock: Clock) -> None:
+    """What interleaving cancels does not change the verdict: a processor that falls to half its speed slows both."""
+
+    def work(nanoseconds: float) -> Callable[[], None]:
+        rng = np.random.default_rng(1)
+        return lambda: clock.spend(nanoseconds * rng.normal(1, 0.01) * (2 if clock.now > 1e9 else 1))
+
+    result = compare(work(100_000), work(110_000), seconds=2.0)
+    assert result.verdict == "faster"
+    assert 1.08 < 1 / result.ratio.value < 1.12

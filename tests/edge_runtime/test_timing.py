@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,15 @@ def test_percentile_intervals_hold_the_truth_as_often_as_they_say(name: str, per
     runs = latency.rvs(size=(1_000, 800), random_state=np.random.default_rng(7))
     found = [timing.percentile(run, percent) for run in runs]
     assert sum(each.low <= truth <= each.high for each in found) >= 930
+
+
+def test_samples_that_count_for_less_widen_the_interval() -> None:
+    """Where four count as one, the ranks lie as far apart as those of a quarter of the samples, about the same value."""
+    samples = np.random.default_rng(3).permutation(np.arange(1, 4_001))
+    all_of_them, fourth = timing.percentile(samples, 50), timing.percentile(samples, 50, inflation=4.0)
+    assert fourth.value == all_of_them.value
+    assert (fourth.high - fourth.low) / (all_of_them.high - all_of_them.low) == pytest.approx(2.0, rel=0.05)
+    assert timing.percentile(samples, 50, inflation=1e9).high == 4_000
 
 
 def test_an_estimate_keeps_its_unit_and_its_order() -> None:
@@ -256,8 +266,16 @@ def test_calls_are_chosen_so_that_a_block_lasts() -> None:
     assert (taken["a"] > 0).all()
 
 
+def test_what_comes_between_rounds_is_not_timed() -> None:
+    """It is called once after each of them, when all targets have had their turn."""
+    log: list[str] = []
+    targets = {name: timing.rotate(log.append, [name]) for name in "ab"}
+    timing.interleave(targets, rounds=3, calls=1, between=lambda: log.append("|"))
+    assert [sorted(part) for part in "".join(log).split("|")] == [["a", "b"]] * 3 + [[]]
+
+
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"rounds": 1, "calls": 0}])
-def test_no_rounds_and_no_calls_are_refused(wrong: dict[str, int]) -> None:
+def test_no_rounds_and_no_calls_are_refused(wrong: dict[str, Any]) -> None:
     """At least one of each."""
     with pytest.raises(ValueError, match="expected one target, one round and one call or more"):
         timing.interleave({"a": timing.nothing}, **wrong)

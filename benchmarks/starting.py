@@ -1,0 +1,146 @@
+"""From nothing to the first answer, in fresh processes: where the time goes.
+
+Belongs here: `ColdStart`, and the script that a fresh process runs. Not here: memory (footprint.py).
+Imported as edge_runtime.benchmarks.starting; `ColdStart` and `cold_start` are public in edge_runtime.benchmarks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.errors import EdgeError, InputError
+from edge_runtime.timing import Estimate, percentile
+
+from .environment import Environment
+from .fresh import bound, cores_for
+from .measuring import Progress
+from .opening import is_function, open_target
+from .settings import Settings
+from .stored import Stored, frozen
+from .web import is_url
+
+__all__ = ["PHASES", "ColdStart", "cold_start", "file_target", "run_script"]
+
+PHASES = ("interpreter", "numpy", "onnxruntime", "session", "first run", "second run")
+FEWEST = 20
+
+# The clock is the system's, the same in parent and child. What only the benchmark needs (finding a row to ask with)
+# lies between two clock readings that no phase counts.
+SCRIPT = """
+from time import perf_counter_ns as clock
+at = [clock()]
+import json, os, sys
+asked = json.loads(sys.argv[1])
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+at.append(clock())
+import numpy
+at.append(clock())
+import onnxruntime
+at.append(clock())
+import edge_runtime
+model = edge_runtime.load(asked["path"], threads=asked["threads"], variant=asked["variant"])
+at.append(clock())
+from edge_runtime.benchmarks.opening import of_model
+call = of_model(model, "", asked["inputs"]).new_call()
+at.append(clock())
+call()
+at.append(clock())
+call()
+at.append(clock())
+print(json.dumps(at))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStart(Stored):
+    """What each of ``phases`` took in each fresh process: ``phase_ns`` is int64 [processes, phases].
+
+    "session" is `edge_runtime.load`, its own import, checks and self-test included. Files were in the system's cache.
+    """
+
+    target: str
+    phases: tuple[str, ...]
+    phase_ns: NDArray[np.int64]
+    environment: Environment
+
+    def phase(self, name: str, *, confidence: float = 0.95) -> Estimate:
+        """A phase's median with its interval, in ns."""
+        return percentile(self.phase_ns[:, self.phases.index(name)], 50, confidence=confidence)
+
+    def total(self, *, confidence: float = 0.95) -> Estimate:
+        """The median time to the first answer with its interval, in ns: all phases but the second run."""
+        return percentile(self.phase_ns[:, :-1].sum(axis=1), 50, confidence=confidence)
+
+
+def cold_start(
+    target: str,
+    *,
+    processes: int = FEWEST,
+    settings: Settings | None = None,
+    inputs: str | None = None,
+    progress: Progress | None = None,
+) -> ColdStart:
+    """Start ``processes`` fresh processes (20 or more) that load ``target``, a file, and ask it twice.
+
+    One more comes first and is not counted: it brings files into the cache. Raises InputError for fewer, for a target
+    that is no file and for settings other than threads, and what `open_target` raises.
+    """
+    if processes < FEWEST:
+        raise InputError(f"processes is {processes}", expected=f"{FEWEST} or more")
+    settings = settings if settings is not None else Settings()
+    asked = file_target(target, settings, inputs)
+    taken = []
+    for number in range(processes + 1):
+        taken.append(once(asked, settings))
+        if progress is not None:
+            progress("cold start", (number + 1) / (processes + 1))
+    environment = replace(Environment.here(threads=settings.threads), processes=processes)
+    return ColdStart(
+        target=os.path.basename(target), phases=PHASES, phase_ns=frozen(taken[1:]), environment=environment
+    )
+
+
+def file_target(target: str, settings: Settings, inputs: str | None) -> dict[str, Any]:
+    """What a script needs to know to load ``target``, which is opened here once, so that mistakes are told now."""
+    if is_url(target) or is_function(target):
+        raise InputError(f"{target} is not loaded from a file", expected="a bundle or an .onnx file")
+    if settings.own_session:
+        raise InputError(f"settings are {settings.words()}", expected="threads only, in this measurement")
+    from .opening import path_and_variant
+
+    open_target(target, settings, inputs)
+    path, variant = path_and_variant(target)
+    return {"path": path, "variant": variant, "threads": settings.threads, "inputs": inputs}
+
+
+def once(asked: dict[str, Any], settings: Settings) -> list[int]:
+    start = perf_counter_ns()
+    at = run_script(SCRIPT, asked, settings)
+    took = [b - a for a, b in pairwise(at)]
+    before, numpy, onnxruntime, session, _, first, second = took
+    return [at[0] - start + before, numpy, onnxruntime, session, first, second]
+
+
+def run_script(script: str, asked: dict[str, Any], settings: Settings) -> Any:
+    """The JSON that ``script`` prints in a fresh process, bound to its cores. Raises EdgeError if it fails."""
+    with bound(cores_for(settings.threads)):
+        done = run([sys.executable, "-P", "-c", script, json.dumps(asked)])
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise EdgeError(f"a measuring process failed: {lines[-1]}")
+    return json.loads(done.stdout)
+
+
+def run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", check=False)
