@@ -10,7 +10,7 @@ SPOKES := $(wildcard converters server batch benchmarks)
 LINKS := $(SPOKES:%=edge_runtime/%)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo example test lint types wheel bench bench-trees map clean
+.PHONY: help dev demo example test lint types wheel bench bench-trees bench-truth map clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,9 @@ bench: $(VENV)/ready  ## the bars of the runtime, of REST, batch and Spark, side
 
 bench-trees: $(VENV)/ready  ## the bars of exact trees, against the usual converters and the libraries themselves
 	$(BIN)/python examples/flights/trees.py
+
+bench-truth: $(VENV)/ready  ## the bars of edge-bench itself, with real clocks (needs mlcommons-loadgen)
+	$(RUN) tests/benchmarks/check_truth.py
 
 map: $(VENV)/ready  ## write README's code map from the modules' headers
 	$(RUN) docs/code_map.py

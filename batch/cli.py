@@ -48,13 +48,14 @@ def batch(model: str, source: str, sink: str, keep: str | None, engine: str, as_
     each of IN. OUT appears when all is written, or not at all. Row numbers in errors count from 0.
     """
     kept = None if keep is None else names_in(keep)
-    if engine == "spark":
-        report = on_spark(model, source, sink, kept)
-    else:
-        from edge_runtime.batch import score
+    with ended_by_sigterm():
+        if engine == "spark":
+            report = on_spark(model, source, sink, kept)
+        else:
+            from edge_runtime.batch import score
 
-        with progress(silent=as_json) as tell:
-            report = score(model, source, sink, keep=kept, progress=tell)
+            with progress(silent=as_json) as tell:
+                report = score(model, source, sink, keep=kept, progress=tell)
     if as_json:
         from dataclasses import asdict
         from json import dumps
@@ -72,24 +73,32 @@ def names_in(text: str) -> list[str]:
 
 
 def on_spark(model: str, source: str, sink: str, keep: list[str] | None) -> BatchReport:
-    from edge_runtime.errors import extra
-
-    from .spark import quiet
-
-    with extra("spark", used_by="edge batch --engine spark"), quiet():
-        from pyspark.sql import SparkSession
-
-    import os
-
     from .spark_files import score_files
+    from .spark_session import interruptible, spark_session
 
-    session = SparkSession.builder.appName("edge batch").getOrCreate()
-    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not from spark-submit: a mistake in the data is one line, not a log
-        session.sparkContext.setLogLevel("OFF")
+    with spark_session() as session:
+        return interruptible(session, lambda: score_files(session, model, source, sink, keep=keep))
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit, so that what is half-written is removed on the way out."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        return score_files(session, model, source, sink, keep=keep)
+        yield
     finally:
-        session.stop()
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Imported as edge_runtime.batch.columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ __all__ = [
     "check_distinct",
     "kept_of",
     "kinds_of",
+    "types_within",
 ]
 
 Found = tuple[str, str, str]  # a column's name, its family, and its type as it is shown
@@ -97,6 +98,20 @@ def family(kind: Any) -> str:
         return "float"
     name = str(kind)
     return "text" if name in TEXTS else name if name in ("bool", "null") else "other"
+
+
+def types_within(kind: Any) -> Iterator[Any]:
+    """``kind`` and the types of its values, theirs, and so on, however deep."""
+    waiting = [kind]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        # A dictionary has no fields but a type of values.
+        waiting += (
+            [found.value_type]
+            if hasattr(found, "index_type")
+            else [found.field(k).type for k in range(found.num_fields)]
+        )
 
 
 def wanted(column: ColumnSpec) -> str:

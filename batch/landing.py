@@ -25,9 +25,46 @@ Open = Callable[[str], Any]  # a relative name, as the inputs have it -> a binar
 @contextmanager
 def landing(output: Output) -> Iterator[Open]:
     """Open files below ``output`` (or itself, where it is one file); they are there once the block has ended, and are
-    not if it raised."""
+    not if it raised. What goes wrong with them has the name of ``output``."""
     with on_disk(output) if output.local else in_store(output) as open_one:
         yield open_one
+
+
+class Landed:
+    """A file of ``output`` that is written; after an error it takes the rest and drops it, since whoever writes will
+    want to end what it began."""
+
+    closed = False
+
+    def __init__(self, output: Output, file: Any) -> None:
+        self.output, self.file, self.broken = output, file, False
+
+    def write(self, data: Any) -> int:
+        if self.broken:
+            return len(data)
+        try:
+            with failures(self.output):
+                return int(self.file.write(data))
+        except BaseException:
+            self.broken = True
+            raise
+
+    def flush(self) -> None:
+        """At the end is soon enough."""
+
+    def close(self) -> None:
+        with failures(self.output), suppress(*(OSError,) if self.broken else ()):
+            self.file.close()
+
+
+@contextmanager
+def failures(output: Output) -> Iterator[None]:
+    """Let errors name the output, not what it is called while it is written."""
+    try:
+        with remote_failures(output.fs, output.name):
+            yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), output.name) from error
 
 
 @contextmanager
@@ -37,19 +74,21 @@ def on_disk(output: Output) -> Iterator[Open]:
 
     def open_one(relative: str) -> Any:
         path = os.path.join(temporary, relative) if output.folder else temporary
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        written.append(path)
-        return open(path, "xb")
+        with failures(output):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            written.append(path)
+            return Landed(output, open(path, "xb"))
 
     try:
         yield open_one
-        for path in written:
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        if output.folder:
-            with suppress(FileNotFoundError):
-                os.rmdir(output.path)  # an empty one may be there, and not every system renames onto it
-        os.replace(temporary, output.path)
+        with failures(output):
+            for path in written:
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
+            if output.folder:
+                with suppress(FileNotFoundError):
+                    os.rmdir(output.path)  # an empty one may be there, and not every system renames onto it
+            os.replace(temporary, output.path)
     except BaseException:
         if output.folder:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -64,7 +103,14 @@ def in_store(output: Output) -> Iterator[Open]:
     fs = output.fs
 
     def open_one(relative: str) -> Any:
-        return fs.open(f"{output.path}/{relative}" if output.folder else output.path, "wb")
+        with failures(output):
+            return Landed(output, fs.open(f"{output.path}/{relative}" if output.folder else output.path, "wb"))
 
-    with remote_failures(output.name), fs.transaction:  # completes all uploads, or gives all of them up
+    fs.start_transaction()
+    try:
         yield open_one
+    except BaseException:
+        fs.transaction.complete(commit=False)
+        raise
+    with failures(output):
+        fs.end_transaction()

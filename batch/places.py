@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 import posixpath
-import sys
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from typing import Any
 
-from edge_runtime.errors import InputError, extra
+from edge_runtime.errors import EdgeError, InputError, extra
 from edge_runtime.rows import check_target, one_of
 
-__all__ = ["SUFFIXES", "Input", "Output", "inputs_of", "output_of", "remote_failures"]
+__all__ = ["SUFFIXES", "Input", "Output", "inputs_of", "output_of", "remote_failures", "spark_output_of"]
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 
@@ -62,18 +61,18 @@ def inputs_of(source: str) -> list[Input]:
     Names that begin with "." or "_" are passed over, as Spark and Arrow do. Raises InputError if there are none, or if
     they are of more than one kind.
     """
+    if not source:
+        raise InputError("the name of what is read is empty", expected=f"{one_of(SUFFIXES)}, a folder, or a glob")
     fs, path = opened(source)
-    with remote_failures(source):
+    with remote_failures(fs, source):
         if fs.isfile(path):
             if suffix_of(path) not in SUFFIXES:
                 raise InputError(f"{source}: not a file that can be read here", expected=one_of(SUFFIXES))
             return [Input(fs, path, source, posixpath.basename(path))]
-        magic = any(sign in path for sign in "*?[")
         if fs.isdir(path):
             base, found, glob = path.rstrip("/"), fs.find(path), False
-        elif magic:
-            fixed = path[: min(path.index(sign) for sign in "*?[" if sign in path)]
-            base, found, glob = fixed.rpartition("/")[0], files_in(fs.glob(path, detail=True)), True
+        elif has_magic(path):
+            base, found, glob = fixed_part(path), files_in(fs.glob(path, detail=True)), True
         else:
             raise InputError(f"{source}: no such file or folder", expected=f"{one_of(SUFFIXES)}, a folder, or a glob")
     files = []
@@ -96,12 +95,11 @@ def output_of(sink: str, source: str, inputs: list[Input]) -> Output:
     A file that is there will be replaced, a folder that is not empty is refused; so are a sink among the inputs, and a
     folder for a single file. Raises InputError.
     """
-    fs, path = opened(sink)
-    path = path.rstrip("/")
+    fs, path = target(sink)
     single = len(inputs) == 1 and inputs[0].name == source
     folder = suffix_of(path) not in SUFFIXES
-    check_apart(fs, path, sink, source, inputs, single)
-    with remote_failures(sink):
+    check_apart(fs, path, sink, source, inputs, [file.relative for file in inputs] if folder else [])
+    with remote_failures(fs, sink):
         if not folder:
             if is_local(fs):
                 check_target(path, SUFFIXES)
@@ -109,49 +107,98 @@ def output_of(sink: str, source: str, inputs: list[Input]) -> Output:
                 raise InputError(f"{sink}: it is a folder", expected="the name of a file")
         elif single:
             raise InputError(f"{sink}: not a name to write to", expected=f"one that ends in {one_of(SUFFIXES)}")
-        elif fs.isfile(path) or (fs.isdir(path) and fs.ls(path)):
-            raise InputError(f"{sink}: it is there already", expected="a new or an empty folder")
-        elif is_local(fs) and not os.path.isdir(os.path.dirname(path)):
-            raise InputError(f"{sink}: there is no folder {os.path.dirname(path)}", expected="a folder that exists")
+        else:
+            check_new(fs, path, sink)
     return Output(fs, path, sink, folder)
 
 
-def check_apart(fs: Any, path: str, sink: str, source: str, inputs: list[Input], single: bool) -> None:
-    """Raise InputError if what is written to ``path`` could be, or next time be, among what is read."""
+def spark_output_of(sink: str, source: str, inputs: list[Input]) -> Output:
+    """Where Spark writes the rows of ``inputs``, which ``source`` named: a new or empty folder of part files.
+
+    Raises InputError for a name of a file, a folder that is not empty, and one among the inputs.
+    """
+    fs, path = target(sink)
+    if suffix_of(path) in SUFFIXES:
+        raise InputError(f"{sink}: Spark writes a folder of files", expected=f"a name without {suffix_of(path)}")
+    check_apart(fs, path, sink, source, inputs, ["part-00000.parquet"])
+    with remote_failures(fs, sink):
+        check_new(fs, path, sink)
+    return Output(fs, path, sink, folder=True)
+
+
+def target(sink: str) -> tuple[Any, str]:
+    if not sink:
+        raise InputError("the name of what is written is empty", expected="a file or a folder")
+    fs, path = opened(sink)
+    return fs, path.rstrip("/")
+
+
+def check_new(fs: Any, path: str, sink: str) -> None:
+    """Raise InputError unless a folder may be made at ``path``."""
+    if fs.isfile(path) or (fs.isdir(path) and fs.ls(path)):
+        raise InputError(f"{sink}: it is there already", expected="a new or an empty folder")
+    if is_local(fs) and not os.path.isdir(os.path.dirname(path)):
+        raise InputError(f"{sink}: there is no folder {os.path.dirname(path)}", expected="a folder that exists")
+
+
+def check_apart(fs: Any, path: str, sink: str, source: str, inputs: Sequence[Input], names: Iterable[str]) -> None:
+    """Raise InputError if ``path`` is one of ``inputs``, or if the files of ``names`` in it (where there are none,
+    itself) would be read the next time."""
     if type(fs) is not type(inputs[0].fs):
         return
-    from_path = opened(source)[1].rstrip("/")
     real = real_path(fs, path)
     if any(real == real_path(fs, file.path) for file in inputs):
         raise InputError(f"{sink}: it is read and written", expected="another name to write to")
-    inside = fnmatch(path, from_path) or real.startswith(f"{real_path(fs, from_path)}/")
-    if not single and (inside or real == real_path(fs, from_path)):
+    if inputs[0].name == source:
+        return
+    pattern = opened(source)[1].rstrip("/")
+    if fs.isdir(pattern):
+        folder = real_path(fs, pattern)
+        inside = real == folder or real.startswith(f"{folder}/")
+    else:
+        base = fixed_part(pattern)
+        from fsspec.utils import glob_translate
+
+        reads = re.compile(glob_translate(real_path(fs, base) + pattern[len(base) :])).match
+        inside = any(map(reads, [f"{real}/{name}" for name in names] or [real]))
+    if inside:
         raise InputError(f"{sink}: it lies within {source}, and would be read next time", expected="a place beside it")
+
+
+def has_magic(path: str) -> bool:
+    return any(sign in path for sign in "*?[")
+
+
+def fixed_part(path: str) -> str:
+    """The folder of a glob below which its files are."""
+    return path[: min(path.index(sign) for sign in "*?[" if sign in path)].rpartition("/")[0]
 
 
 def opened(name: str) -> tuple[Any, str]:
     """The file system of ``name``, an instance of its own, and the path in it."""
     with extra("batch", used_by="edge_runtime.batch.score"):
         from fsspec.core import url_to_fs
-    try:
+    with remote_failures(None, name):
         # Not the shared one: writing to it in a transaction would defer every other writer's files as well.
         fs, path = url_to_fs(name, skip_instance_cache=True)
-    except (ImportError, ValueError) as error:
-        known = "a path, or a URL of a file system that fsspec has at hand"
-        raise InputError(f"{name}: {error}", expected=known) from None
     return fs, path
 
 
 @contextmanager
-def remote_failures(name: str) -> Iterator[None]:
-    """Turn what a file system's own library says of credentials and connections into one InputError."""
+def remote_failures(fs: Any, name: str) -> Iterator[None]:
+    """Turn what the file system ``fs`` (None: while it is made) says of its place into one InputError; a disk's own
+    errors stay OSError."""
     try:
         yield
-    except Exception as error:
-        botocore = sys.modules.get("botocore.exceptions")  # its errors are no OSError
-        if botocore is None or not isinstance(error, botocore.BotoCoreError):
+    except EdgeError:
+        raise
+    except Exception as error:  # each file system has a library of its own, with errors of its own
+        if fs is not None and is_local(fs):
             raise
-        raise InputError(f"{name}: {error}", expected="a place that can be reached") from error
+        said = str(error).partition("\n")[0] or type(error).__name__
+        if isinstance(error, (LookupError, TypeError, AttributeError)):  # it was not made for such a name
+            said = f"its file system failed ({type(error).__name__}: {said})"
+        raise InputError(f"{name}: {said}", expected="a place that fsspec can use") from error
 
 
 def files_in(found: dict[str, Any]) -> list[str]:
@@ -159,11 +206,9 @@ def files_in(found: dict[str, Any]) -> list[str]:
 
 
 def shown(fs: Any, path: str, source: str, relative: str, glob: bool) -> str:
-    if not glob:
-        return f"{source.rstrip('/')}/{relative}"
-    if is_local(fs):
+    if glob and is_local(fs) and "://" not in source:
         return path if os.path.isabs(source) else os.path.relpath(path)
-    return str(fs.unstrip_protocol(path))
+    return f"{(fixed_part(source) if glob else source).rstrip('/')}/{relative}"
 
 
 def real_path(fs: Any, path: str) -> str:

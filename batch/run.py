@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain, groupby
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError
 
+from .blocks import Block, Reader
 from .columns import Added, added_by, kept_of
 from .landing import landing
 from .locating import located
 from .places import inputs_of, output_of, suffix_of
-from .readers import Block, Reader, reader_of
+from .readers import reader_of
 from .stages import ahead
 from .summary import BatchReport, Tally
-from .writers import writer_of
+from .writers import Writer, check_textual, writer_of
 
 if TYPE_CHECKING:
     from edge_runtime.model import Model
@@ -67,7 +68,10 @@ def score_files(
     readers = [reader_of(file, model.schema, sink_suffix=suffix) for file in inputs]
     tasks, not_taken = looked_at(readers, model, keep, added)
     if not output.folder and suffix != ".jsonl":
-        check_alike(tasks)
+        check_alike([(task.reader.file.name, task.kept) for task in tasks], otherwise="a folder to write to")
+    if suffix != ".parquet":
+        for task in tasks:
+            check_textual(task.reader.file.name, task.kept)
     about = {"edge_runtime.digest": model.digest, "edge_runtime.model": f"{model.name} {model.version}".strip()}
     tally = Tally(added.classes)
     with (
@@ -76,7 +80,7 @@ def score_files(
     ):
         for name, parts in groupby(scored, lambda part: part.task.reader.file.relative if output.folder else ""):
             first = next(parts)
-            with closing(writer_of(suffix, open_one(name), first.task.kept, added, about=about)) as writer:
+            with ending(writer_of(suffix, open_one(name), first.task.kept, added, about=about)) as writer:
                 for part in chain([first], parts):
                     with located(part.task.reader.file.name, part.block.start):
                         writer.write(part.block.kept(), part.outputs)
@@ -109,7 +113,7 @@ def looked_at(
     not_taken: dict[str, None] = {}
     kept = []
     for reader in readers:
-        found = reader.look()
+        found = reader.look(keep or ())
         names = kept_of(reader.file.name, found.names, keep, added.names)
         # What pandas says of all columns would not be true of some of them.
         metadata = found.metadata if keep is None else None
@@ -124,16 +128,28 @@ def looked_at(
     return tasks, tuple(not_taken)
 
 
-def check_alike(tasks: Sequence[Task]) -> None:
-    """Raise InputError unless what is kept is the same in all files, which go into one."""
-    first = tasks[0]
-    for task in tasks[1:]:
-        if task.kept.equals(first.kept):
+def check_alike(found: Sequence[tuple[str, Any]], *, otherwise: str) -> None:
+    """Raise InputError, with the advice ``otherwise``, unless the schemas of all files, by name, are the same: what is
+    kept of them goes into one."""
+    first, there = found[0]
+    for name, here in found[1:]:
+        if here.equals(there):
             continue
-        here, there = ({(field.name, str(field.type)) for field in each.kept} for each in (task, first))
-        differing = sorted({name for name, _ in here ^ there}) or ["their order"]
-        problem = f"{task.reader.file.name}: other columns than {first.reader.file.name} has ({', '.join(differing)})"
-        raise InputError(problem, expected="the same in all files of one output, or a folder to write to")
+        kinds = [{(field.name, str(field.type)) for field in each} for each in (here, there)]
+        differing = sorted({field for field, _ in kinds[0] ^ kinds[1]}) or ["their order"]
+        problem = f"{name}: other columns than {first} has ({', '.join(differing)})"
+        raise InputError(problem, expected=f"the same in all files of one output, or {otherwise}")
+
+
+@contextmanager
+def ending(writer: Writer) -> Iterator[Writer]:
+    """Close ``writer``, and give it up after an error."""
+    try:
+        yield writer
+    except BaseException:
+        writer.give_up()
+        raise
+    writer.close()
 
 
 def blocks_of(tasks: Sequence[Task]) -> Iterator[tuple[Task, Block]]:

@@ -57,7 +57,7 @@ def with_answers(frame: Any, path: str, model: Model, added: Added, *, keep: Seq
     """``frame`` with the answers of ``model``, whose bundle lies at ``path``, and the stamps of ``added``."""
     with extra("spark", used_by="edge_runtime.batch.spark.score"), quiet():
         from pyspark.sql import functions
-        from pyspark.sql.types import StructType
+        from pyspark.sql.types import StructField, StructType
 
     place = "the DataFrame"
     fields = {field.name: field for field in frame.schema}
@@ -66,16 +66,20 @@ def with_answers(frame: Any, path: str, model: Model, added: Added, *, keep: Seq
     kept = kept_of(place, list(fields), keep, added.names)
     check_any_case(place, [*kept, *added.names])
     inputs = [column.name for column in model.schema.columns]
-    needed = frame.select(*map(quoted, dict.fromkeys([*kept, *inputs])))
-    outputs = StructType()
-    for field in added.outputs:
-        outputs.add(field.name, spark_type(field))
-    work = Work(shipped(frame.sparkSession.sparkContext, path, model.digest), model.digest, kept)
+    names = tuple(dict.fromkeys([*kept, *inputs]))
+    # By position, since a name may have what Spark reads as its own syntax.
+    places = [f"c{k}" for k in range(len(frame.columns))]
+    at = dict(zip(frame.columns, places, strict=True))
+    needed = frame.toDF(*places).select(*(at[name] for name in names))
+    answers = StructType([StructField(at[n], fields[n].dataType, fields[n].nullable, fields[n].metadata) for n in kept])
+    for k, field in enumerate(added.outputs):
+        answers.add(f"o{k}", spark_type(field))
+    work = Work(shipped(frame.sparkSession.sparkContext, path, model.digest), model.digest, names, len(kept))
     with quiet():
-        scored = needed.mapInArrow(work, StructType([*(fields[name] for name in kept), *outputs.fields]))
+        scored = needed.mapInArrow(work, answers)
     # Constants are Spark's own: they need not go through Python row by row.
     stamps = dict(zip(STAMPS, map(functions.lit, (added.version, added.digest, added.timestamp)), strict=True))
-    return scored.withColumns(stamps)
+    return scored.toDF(*kept, *(field.name for field in added.outputs)).withColumns(stamps)
 
 
 FAMILIES = {
@@ -118,12 +122,13 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a task does: batches of rows in, the same with answers out. ``file`` is the bundle's name among the
-    session's files."""
+    """What a task does: batches of the columns ``names`` in, the first ``kept`` of them with answers out. ``file`` is
+    the bundle's name among the session's files."""
 
     file: str
     digest: str
-    kept: tuple[str, ...]
+    names: tuple[str, ...]
+    kept: int
 
     def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
         import pyarrow
@@ -134,11 +139,11 @@ class Work:
         model, start = held(os.getpid(), self.file, self.digest), 0
         for batch in batches:
             with located(place, start):
-                outputs = model.predict(batch)
+                outputs = model.predict(batch.rename_columns(list(self.names)))
             start += batch.num_rows
-            kept = batch.select(list(self.kept))
-            arrays = [*kept.columns, *map(arrow_column, outputs.values())]
-            yield pyarrow.RecordBatch.from_arrays(arrays, [*self.kept, *outputs])
+            arrays = [*batch.columns[: self.kept], *map(arrow_column, outputs.values())]
+            places = [*batch.schema.names[: self.kept], *(f"o{k}" for k in range(len(outputs)))]
+            yield pyarrow.RecordBatch.from_arrays(arrays, places)
 
 
 @cache

@@ -10,18 +10,24 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import InputError, extra
 from edge_runtime.mlflow import bundle_path
 from edge_runtime.model import load
 from edge_runtime.rows import vector_names
 
-from .columns import Added, added_by
+from .columns import Added, added_by, kept_of
+from .places import Input, Output, inputs_of, spark_output_of
+from .readers import ParquetReader
+from .run import check_alike
 from .spark import error_of, quoted, with_answers
 from .summary import PERCENTILES, WIDEST, BatchReport, Scores, word
+
+if TYPE_CHECKING:
+    from edge_runtime.model import Model
 
 __all__ = ["score_files"]
 
@@ -29,31 +35,34 @@ __all__ = ["score_files"]
 def score_files(
     session: Any, model: str | os.PathLike[str], source: str, sink: str, *, keep: Sequence[str] | None = None
 ) -> BatchReport:
-    """Score ``source``, a Parquet file, folder or glob wherever Spark can read, into the new folder ``sink``.
+    """Score ``source``, a Parquet file, a folder of such or a glob, where both fsspec and Spark can read, into the new
+    or empty folder ``sink``. It names the same files as for `edge_runtime.batch.score`.
 
     Percentiles in the report are Spark's approximate ones. Raises what `edge_runtime.batch.spark.score` does, and
     InputError for places that cannot be read or written and for a value that does not fit; there is no ``sink`` then.
     """
     began = time.perf_counter()
-    if source.lower().endswith((".csv", ".jsonl", ".json")):
-        raise InputError(f"{source}: Spark reads Parquet here", expected="Parquet, or --engine pandas")
     path = bundle_path(model)
     loaded = load(path, threads=1)
     added = added_by(loaded)
-    with plain_errors(source), landing(session, sink) as temporary:
-        frame = session.read.parquet(source)
-        with_answers(frame, path, loaded, added, keep=keep).write.parquet(temporary)
+    inputs = inputs_of(source)
+    if inputs[0].suffix != ".parquet":
+        raise InputError(f"{source}: Spark reads Parquet here", expected="Parquet, or --engine pandas")
+    output = spark_output_of(sink, source, inputs)
+    not_taken = looked_through(inputs, loaded, keep, added)
+    with settings(session, SETTINGS), plain_errors(source), landing(session, output) as temporary:
+        frame = session.read.parquet(*(escaped(spark_path(file)) for file in inputs))
+        with_answers(frame, path, loaded, added, keep=keep).write.mode("append").parquet(temporary)
     with plain_errors(sink):
-        written = session.read.parquet(sink)
+        written = session.read.parquet(spark_path(output))
         labels, scores = figures(written, added)
         rows = written.count()
-    known = {column.name for column in loaded.schema.columns}
     return BatchReport(
         source=source,
         sink=sink,
-        files=len(frame.inputFiles()),
+        files=len(inputs),
         rows=rows,
-        not_taken=tuple(name for name in frame.columns if name not in known),
+        not_taken=not_taken,
         model=loaded.name,
         model_version=added.version,
         model_digest=added.digest,
@@ -64,21 +73,75 @@ def score_files(
     )
 
 
+SETTINGS = {
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # not INT96, which readers are giving up
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # else a file is refused for a column that nobody wants
+}
+
+
 @contextmanager
-def landing(session: Any, sink: str) -> Iterator[str]:
-    """A folder beside ``sink``, which is renamed to it at the end, or removed. Raises InputError if it is there."""
+def settings(session: Any, wanted: Mapping[str, str]) -> Iterator[None]:
+    """The session's settings as ``wanted``, and afterwards as they were."""
+    before = {name: session.conf.get(name, None) for name in wanted}
+    for name, value in wanted.items():
+        session.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            session.conf.set(name, value) if value is not None else session.conf.unset(name)
+
+
+def looked_through(inputs: Sequence[Input], model: Model, keep: Sequence[str] | None, added: Added) -> tuple[str, ...]:
+    """The columns that the model does not take. Raises InputError, before a row is read, for a file that does not fit
+    the model, or the others: Spark takes one schema for all, and what a file lacks of it for null."""
+    import pyarrow
+
+    taken = [column.name for column in model.schema.columns]
+    not_taken: dict[str, None] = {}
+    needed = []
+    for file in inputs:
+        found = ParquetReader(file, model.schema).look()
+        kept = kept_of(file.name, found.names, keep, added.names)
+        not_taken |= dict.fromkeys(name for name in found.names if name not in taken)
+        for name in kept:
+            if "[ns" in str(found.field(name).type):
+                problem = f"{file.name}: Spark has no times in nanoseconds"
+                raise InputError(problem, expected="microseconds, or --keep without it", column=name)
+        needed.append((file.name, pyarrow.schema([found.field(name) for name in sorted({*kept, *taken})])))
+    check_alike(needed, otherwise="--engine pandas")
+    return tuple(not_taken)
+
+
+def spark_path(place: Input | Output) -> str:
+    return f"file://{place.path}" if place.local else place.name
+
+
+def escaped(path: str) -> str:
+    """``path`` where Spark would take it for a glob."""
+    return re.sub(r"[\\{}\[\]*?,]", r"\\\g<0>", path)
+
+
+@contextmanager
+def landing(session: Any, output: Output) -> Iterator[str]:
+    """A folder beside ``output``, which is renamed to it at the end, or removed. Raises InputError if none can be
+    made."""
     context = session.sparkContext
     path_class = context._jvm.org.apache.hadoop.fs.Path  # Spark's own way to files has no other name in Python
-    target = path_class(sink.rstrip("/"))
-    files = target.getFileSystem(context._jsc.hadoopConfiguration())
-    target = files.makeQualified(target)
-    if files.exists(target):
-        raise InputError(f"{sink}: it is there already", expected="a new folder")
-    temporary = path_class(target.getParent(), f".{os.urandom(8).hex()}.tmp")
+    with plain_errors(output.name):
+        target = path_class(spark_path(output))
+        files = target.getFileSystem(context._jsc.hadoopConfiguration())
+        target = files.makeQualified(target)
+        temporary = path_class(target.getParent(), f".{os.urandom(8).hex()}.tmp")
+        made = files.mkdirs(temporary)
     try:
+        if not made:
+            raise InputError(f"{output.name}: it cannot be made", expected="a new folder in one that can be written")
         yield temporary.toString()
-        if not files.rename(temporary, target):
-            raise InputError(f"{sink}: it cannot be made", expected="a new folder in one that is there")
+        with plain_errors(output.name):
+            files.delete(target, False)  # an empty folder may be there
+            if not files.rename(temporary, target):
+                raise InputError(f"{output.name}: it cannot be made", expected="a new folder in one that is there")
     finally:
         files.delete(temporary, True)
 

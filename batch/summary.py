@@ -142,7 +142,8 @@ class Histogram:
             return Scores(self.count, self.not_finite, None, None, None, {})
         bins = sorted((middle(key), number) for key, number in self.counts.items())
         ends = np.cumsum([number for _, number in bins])
-        at = [int(np.searchsorted(ends, (known - 1) * p / 100, side="right")) for p in PERCENTILES]
+        # The least value that is not below p% of them, as Spark has it: of two values, 99% is the larger.
+        at = [int(np.searchsorted(100 * ends, p * known)) for p in PERCENTILES]
         values = [min(max(bins[i][0], self.least), self.largest) for i in at]
         percentiles = dict(zip(PERCENTILES, values, strict=True))
         return Scores(

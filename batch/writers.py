@@ -12,8 +12,8 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from edge_runtime.errors import InputError
 from edge_runtime.rows import arrow_column, vector_names, written
 
-from .columns import STAMPS, Added
+from .columns import STAMPS, Added, types_within
 
-__all__ = ["Writer", "writer_of"]
+__all__ = ["Writer", "check_textual", "writer_of"]
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -32,11 +32,14 @@ ROW_GROUP = 131_072
 
 
 class Writer(Protocol):
-    """``write`` takes the columns that stay, a pyarrow.RecordBatch or (JSON Lines) the records, and N answers."""
+    """``write`` takes the columns that stay, a pyarrow.RecordBatch or (JSON Lines) the records, and N answers;
+    ``close`` ends the file, ``give_up`` leaves it as it is."""
 
     def write(self, kept: Any, outputs: Outputs) -> None: ...
 
     def close(self) -> None: ...
+
+    def give_up(self) -> None: ...
 
 
 def writer_of(suffix: str, file: Any, kept: Any, added: Added, *, about: Mapping[str, str] | None = None) -> Writer:
@@ -83,6 +86,15 @@ class ParquetWriter:
         if self.rows or self.writer is None:
             self._flush()
         self.writer.close()
+        self.file.close()
+
+    def give_up(self) -> None:
+        from pyarrow import ArrowException
+
+        self.held.clear()
+        with suppress(OSError, ArrowException):  # it is what went wrong already
+            if self.writer is not None:
+                self.writer.close()  # it would end what it began by itself, later
         self.file.close()
 
 
@@ -158,6 +170,8 @@ class CsvWriter:
     def close(self) -> None:
         self.file.close()
 
+    give_up = close
+
 
 class JsonLinesWriter:
     def __init__(self, file: Any, kept: Any, added: Added) -> None:
@@ -169,16 +183,20 @@ class JsonLinesWriter:
         records = kept if isinstance(kept, list) else json_records(kept)
         if isinstance(kept, list):
             check_keys(kept, self.added.names)
-        encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=as_json).encode
         answers = zip(*(written(array.tolist()) for array in outputs.values()), strict=True)
-        rows = (
-            encode({**record, **dict(zip(outputs, answer, strict=True)), **self.stamps})
-            for record, answer in zip(records, answers, strict=True)
-        )
-        self.file.write("".join(f"{row}\n" for row in rows).encode())
+        rows = []
+        for row, (record, answer) in enumerate(zip(records, answers, strict=True)):
+            try:
+                rows.append(encode({**record, **dict(zip(outputs, answer, strict=True)), **self.stamps}))
+            except RecursionError:
+                raise too_deep(row) from None
+        # Half a character is an escape in JSON, and has no bytes.
+        self.file.write("".join(f"{row}\n" for row in rows).encode(errors="backslashreplace"))
 
     def close(self) -> None:
         self.file.close()
+
+    give_up = close
 
 
 class NotClosed:
@@ -221,38 +239,75 @@ def as_cells(name: str, array: Any) -> Any:
     import pyarrow
     from pyarrow import types
 
-    plain = as_text(name, array)
+    plain = as_text(array)
     if types.is_nested(plain.type):
-        values = without_nan(plain.to_pylist())
-        encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=as_json).encode
-        return pyarrow.array([None if value is None else encode(value) for value in values], pyarrow.string())
+        texts = []
+        for row, value in enumerate(python_values(name, plain)):
+            try:
+                texts.append(None if value is None else encode(value))
+            except RecursionError:
+                raise too_deep(row, name) from None
+        return pyarrow.array(texts, pyarrow.string())
     if types.is_floating(plain.type) and not np.isfinite(plain.drop_null().to_numpy(zero_copy_only=False)).all():
         return pyarrow.array([None if value is None else str(written(value)) for value in plain.to_pylist()])
     return plain
 
 
-def as_text(name: str, array: Any) -> Any:
+def check_textual(place: str, kept: Any) -> None:
+    """Raise InputError for a column of the Arrow schema ``kept`` that has no form in text."""
+    for field in kept:
+        for kind in types_within(field.type):
+            name = untextual(kind)
+            if name:
+                expected = "--keep without it, or .parquet to write"
+                raise InputError(f"{place}: {name} has no form in text", expected=expected, column=field.name)
+
+
+def untextual(kind: Any) -> str:
+    """What ``kind`` is called, if it has no form in text."""
+    from pyarrow import BaseExtensionType, types
+
+    if isinstance(kind, BaseExtensionType):
+        return f"the type {kind.extension_name}"
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return "a column of bytes"
+    return f"the type {kind}" if str(kind) in ("binary_view", "month_day_nano_interval") else ""
+
+
+def as_text(array: Any) -> Any:
     from pyarrow import types
 
     kind = array.type
     if types.is_dictionary(kind):
         array = array.dictionary_decode()
         kind = array.type
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        raise InputError("bytes are not text", expected="--keep without it, or .parquet to write", column=name)
     if types.is_temporal(kind) or types.is_decimal(kind) or str(kind) == "string_view":
         return array.cast("int64" if types.is_duration(kind) else "large_string")
     return array.cast("float32") if types.is_float16(kind) else array
+
+
+def python_values(name: str, array: Any) -> list[Any]:
+    """The values, NaN as null. Raises InputError for one that Python cannot hold, as a date beyond the year 9999."""
+    try:
+        values: list[Any] = without_nan(array.to_pylist())
+    except RecursionError:
+        raise too_deep(None, name) from None
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"a nested value has no text ({error})", expected="--keep without it, or .parquet to write", column=name
+        ) from error
+    return values
+
+
+def too_deep(row: int | None, name: str | None = None) -> InputError:
+    return InputError("a value is nested too deep", expected="fewer levels, or --keep without it", column=name, row=row)
 
 
 def json_records(kept: Any) -> Iterator[dict[str, Any]]:
     """The rows of a batch as JSON can hold them; NaN, which is a missing value, as null."""
     if not kept.num_columns:
         return iter([{} for _ in range(kept.num_rows)])
-    columns = [
-        without_nan(as_text(name, array).to_pylist())
-        for name, array in zip(kept.schema.names, kept.columns, strict=True)
-    ]
+    columns = [python_values(name, as_text(array)) for name, array in zip(kept.schema.names, kept.columns, strict=True)]
     return (dict(zip(kept.schema.names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
@@ -268,7 +323,9 @@ def as_json(value: object) -> Any:
     """What stands for a nested value that JSON has no form for."""
     if isinstance(value, (date, time)):
         return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    kind = type(value).__name__
-    raise InputError(f"a nested value of type {kind} is not JSON", expected="--keep without it, or .parquet to write")
+    if isinstance(value, timedelta):
+        return value // timedelta(microseconds=1)
+    return str(value)  # a decimal; check_textual lets nothing else pass
+
+
+encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, default=as_json).encode

@@ -102,7 +102,8 @@ def convert(
     """Convert a trained model, compare it with its source on every row of ``data`` and on edge rows.
 
     ``source`` is a fitted object or the path of a model's file: LightGBM's .txt, XGBoost's .json and .ubj, CatBoost's
-    .cbm; .joblib and .pkl with ``trust``, since unpickling runs their code. Or it is a model in MLflow:
+    .cbm, .onnx (a table's: [N, columns], or [N, 1] for each column); .joblib and .pkl with ``trust``, since unpickling
+    runs their code. Or it is an onnx.ModelProto, or a model in MLflow:
     models:/Fraud@champion, models:/Fraud/3, runs:/<id>/<name>, the folder of one; ``name`` and ``version`` are then
     those of the registry, unless they are given.
     ``data`` are rows as the source takes them (frame, array, dict of columns, list of records, or a file of rows);
@@ -216,7 +217,8 @@ class _Made:
             checked += ": 0 labels differ"
         made = [*self.source.statements, f"{checked}{', ' + gaps if gaps else ''}"]
         if edges.refused:
-            made.append(f"checked: {edges.refused:,} edge rows are refused by source and model alike")
+            who = "source and model alike" if self.source.exact else "the model, whatever the source does with them"
+            made.append(f"checked: {edges.refused:,} edge rows are refused by {who}")
         if not self.source.exact:
             made.append(
                 f"checked: one row or many: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows"

@@ -75,7 +75,7 @@ def _frame_of(data: Any) -> tuple[pd.DataFrame, bool]:
     if hasattr(data, "to_pandas"):  # polars, Arrow
         return data.to_pandas(), False
     if isinstance(data, dict):
-        return pd.DataFrame(data), False
+        return _frame_of_tensors(data)
     if isinstance(data, (list, tuple)) and data and all(isinstance(row, dict) for row in data):
         return pd.DataFrame.from_records(data), False
     array = np.asarray(data)
@@ -83,6 +83,17 @@ def _frame_of(data: Any) -> tuple[pd.DataFrame, bool]:
         raise ValueError(f"{type(data).__name__} with {array.ndim} axes")
     width = array.shape[1] if array.ndim == 2 else 0
     return pd.DataFrame({f"x{i}": array[:, i] for i in range(width)}), True
+
+
+def _frame_of_tensors(data: dict[Any, Any]) -> tuple[pd.DataFrame, bool]:
+    """Columns by name, also as [N, 1]; a tensor by itself that is wider has the columns by position."""
+    widths = {name: values.shape[1:] if isinstance(values, np.ndarray) else () for name, values in data.items()}
+    if len(data) == 1:
+        ((name, only),) = data.items()
+        if len(widths[name]) == 1 and widths[name] != (1,):
+            return _frame_of(only)
+    columns = {name: values[:, 0] if widths[name] == (1,) else values for name, values in data.items()}
+    return pd.DataFrame(columns), False
 
 
 def app_dtype(values: pd.Series, name: str) -> str:

@@ -213,6 +213,7 @@ def ulps_apart(a: Any, b: Any) -> float:
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype.kind != "f" or a.shape != b.shape:
         return float(differences(a, b).max(initial=0.0))
+    b = b.astype(a.dtype)  # Python's floats may stand for float32
     with np.errstate(all="ignore"):
         gaps = np.where((a == b) | ((a != a) & (b != b)), 0.0, np.abs(a - b) / np.spacing(np.abs(b)))
     return float(np.where(gaps == gaps, gaps, np.inf).max(initial=0.0))

@@ -32,7 +32,7 @@ from .files import read_model
 
 __all__ = ["Registered", "is_registered", "opened"]
 
-READ = ("lightgbm", "xgboost", "catboost", "sklearn")
+READ = ("lightgbm", "xgboost", "catboost", "sklearn", "onnx")
 TRUST = "if you trust who made it: trust=True, or --trust on the command line"
 
 
@@ -129,7 +129,7 @@ def is_native(flavor: str, told: dict[str, Any]) -> bool:
     """Whether the model lies there in its library's own format, which is no code."""
     if flavor == "lightgbm":
         return str(told.get("model_class", "lightgbm.basic.Booster")) == "lightgbm.basic.Booster"
-    return flavor in ("xgboost", "catboost")
+    return flavor in ("xgboost", "catboost", "onnx")
 
 
 def read_pickle(path: str, *, trust: bool) -> Any:
@@ -163,11 +163,6 @@ def not_read(uri: str, flavors: dict[str, Any]) -> UnsupportedModelError:
     if FLAVOR_NAME in flavors:
         return UnsupportedModelError(
             f"{uri} is a bundle already", advice="edge_runtime.mlflow.load_model opens it, and so do the commands"
-        )
-    if "onnx" in flavors:
-        return UnsupportedModelError(
-            f"{uri} is an ONNX graph, which is not converted",
-            advice="convert the model that it was exported from, or use its .onnx file as it is: edge_runtime.load",
         )
     there = listing(sorted(flavors)) or "none"
     return UnsupportedModelError(f"the flavors of {uri} are {there}", advice=f"those that are read: {', '.join(READ)}")

@@ -43,6 +43,7 @@ __all__ = [
     "read_rows",
     "read_tensors",
     "reading",
+    "told",
     "truth",
     "vector_names",
     "write_rows",
@@ -149,8 +150,17 @@ def reading(name: str) -> Iterator[None]:
     except InputError:
         raise
     except (ValueError, OSError, csv.Error, RecursionError) as error:
-        text = str(error).partition("\n")[0] or type(error).__name__
+        text = told(error).partition("\n")[0] or type(error).__name__
         raise InputError(f"{name}: {text}", expected="a file that can be read whole") from error
+
+
+def told(error: Exception) -> str:
+    """What ``error`` says, without Python's own words where a person cannot know them."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 (byte {error.object[error.start]:#04x})"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return "an integer of too many digits" if "set_int_max_str_digits" in str(error) else str(error)
 
 
 def check_rows(name: str, rows: Any) -> Any:
@@ -165,7 +175,10 @@ def one_of(suffixes: Sequence[str]) -> str:
 
 def read_json(name: str, suffix: str) -> Record | list[Any]:
     raw = sys.stdin.buffer.read() if name == "-" else read_bytes(name)
-    text = raw.decode("utf-8-sig")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"line {raw.count(10, 0, error.start) + 1}: {told(error)}") from None
     if suffix == ".jsonl":
         return [parse(line, f"line {number}: ") for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     values = list(values_in(text))
@@ -183,12 +196,16 @@ def read_bytes(name: str) -> bytes:
 
 
 def parse(text: str, place: str) -> Any:
-    """The JSON value of ``text``, strictly: a key twice, NaN and what is beyond float64 raise ValueError, with
-    ``place``."""
+    """The JSON value of ``text``, strictly: a key twice, NaN and what is beyond float64 raise ValueError. Where ``place``
+    names the line that ``text`` is, it begins the message, and too deep a nesting is such an error as well."""
+    if not place:
+        return DECODER.decode(text)
     try:
         return DECODER.decode(text)
-    except ValueError as error:
-        raise ValueError(f"{place}{error}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place}{error.msg}, column {error.pos + 1}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place}{told(error)}") from None
 
 
 def values_in(text: str) -> Iterator[Any]:
@@ -230,7 +247,7 @@ def read_csv(name: str, schema: Schema) -> dict[str, list[Any]]:
     """Columns by name. An empty field is missing, but empty text where a text column cannot be missing."""
     with open(name, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
-        names = next(reader, [])
+        names = next((row for row in reader if row), [])  # empty lines may stand before it
         if len(set(names)) != len(names):
             twice = next(each for each in names if names.count(each) > 1)
             raise InputError(f"{name}: two columns have one name", expected="distinct names", column=twice)

@@ -39,7 +39,7 @@ from .state import State
 __all__ = ["application"]
 
 DESCRIPTION = "Answers of one verified model, the same as on a device and in batch. Bundle `{digest}`."
-PREDICT, INVOCATIONS = "/predict", "/invocations"
+PREDICT, INVOCATIONS, MODELS = "/predict", "/invocations", "/v2/models/"
 REFUSALS = (400, 408, 413, 415, 422, 429)
 
 
@@ -70,7 +70,8 @@ def application(model: Model, settings: Settings) -> FastAPI:
     app.include_router(probes(model, state, metrics))
     add_schemas(app, model, settings)
     answer_errors(app, model)
-    app.add_middleware(Direct, paths={PREDICT: to_predict, INVOCATIONS: to_invoke}, state=state)
+    direct = {PREDICT: to_predict, INVOCATIONS: to_invoke}
+    app.add_middleware(Direct, paths=direct, refuse=predict.refuse, state=state)
     return app
 
 
@@ -140,7 +141,7 @@ def answer_errors(app: FastAPI, model: Model) -> None:
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         path, sentence = request.scope["path"], "there is nothing at this path; /docs lists what there is"
-        if path.startswith("/v2/models/"):
+        if path.startswith(MODELS) and path.removeprefix(MODELS).partition("/")[0] != model.name:
             sentence = f"there is no such model; this server has {shorten(model.name)}"
         if error.status_code == 405:
             sentence = f"this path does not take {request.method if request.method.isalpha() else 'that method'}"

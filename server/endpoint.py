@@ -23,7 +23,7 @@ from .problems import Problem
 from .settings import Settings
 from .state import State
 
-__all__ = ["JSON", "Answer", "Direct", "Endpoint", "Request"]
+__all__ = ["CLOSE", "JSON", "Answer", "Direct", "Endpoint", "Request"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -31,6 +31,7 @@ JSON = b"application/json"
 INLINE_BYTES = 8192
 """Bodies up to here are answered on the event loop where the model is small: a thread would cost more than the call."""
 CLOSE = (b"connection", b"close")
+LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,7 @@ class Endpoint:
     untyped: bytes | None = None  # what a body without a Content-Type is taken for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await self.respond(scope, receive)
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.head()})
-        await send({"type": "http.response.body", "body": answer.body})
+        await answer_with(await self.respond(scope, receive), send)
 
     async def respond(self, scope: Scope, receive: Receive) -> Answer:
         """The answer to one request, and its figures taken down. Raises only what is a fault of this package."""
@@ -150,6 +149,11 @@ class Endpoint:
             raise Problem(413, f"the body is too large; this server takes up to {limit:,} bytes")
 
 
+async def answer_with(answer: Answer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.head()})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
 def bare(value: bytes) -> bytes:
     """A media type without parameters. Raises Problem for another charset than UTF-8."""
     kind, _, rest = value.partition(b";")
@@ -163,17 +167,26 @@ def bare(value: bytes) -> bytes:
 class Direct:
     """Middleware: POST to one of ``paths`` goes to its endpoint at once; everything else takes FastAPI's way.
 
-    While the process is draining, every answer closes its connection, so that none is open when the listener goes.
+    A request that states its length twice is refused wherever it goes: of two servers in a row, one would believe the
+    one, the other the other, and what one takes for the body would be a request to the other. While the process is
+    draining, every answer closes its connection, so that none is open when the listener goes.
     """
 
-    def __init__(self, app: ASGIApp, paths: Mapping[str, Endpoint], state: State) -> None:
-        self.app, self.paths, self.state = app, paths, state
+    def __init__(
+        self, app: ASGIApp, paths: Mapping[str, Endpoint], refuse: Callable[[Problem], bytes], state: State
+    ) -> None:
+        self.app, self.paths, self.refuse, self.state = app, paths, refuse, state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if self.state.draining:
                 send = closing(send)
             endpoint = self.paths.get(scope["path"])
+            if {name for name, _ in scope["headers"]} >= LENGTHS:
+                problem = Problem(400, "Content-Length and Transfer-Encoding exclude each other")
+                refuse = self.refuse if endpoint is None else endpoint.refuse
+                await answer_with(Answer(refuse(problem), 0, problem.status, (CLOSE,)), send)
+                return
             if endpoint is not None and scope["method"] == "POST":
                 await endpoint(scope, receive, send)
                 return

@@ -38,7 +38,7 @@ class InferRequest(msgspec.Struct):
 
     inputs: list[Tensor]
     id: str | msgspec.UnsetType = msgspec.UNSET
-    outputs: list[Wanted] | msgspec.UnsetType = msgspec.UNSET
+    outputs: list[Wanted] = []  # all of them, as in the protocol's gRPC form, which does not tell none from no list
 
 
 def inferrer(model: Model, settings: Settings) -> Callable[[Request], Answer]:
@@ -52,7 +52,7 @@ def inferrer(model: Model, settings: Settings) -> Callable[[Request], Answer]:
             asked = msgspec.convert(read_document(request.body, settings.max_nesting), InferRequest)
         except msgspec.ValidationError as error:  # it names a place and types, no values
             raise Problem(400, f"the request is not one of the protocol: {error}") from None
-        wanted = names if asked.outputs is msgspec.UNSET else [output.name for output in asked.outputs]
+        wanted = [output.name for output in asked.outputs] or names
         for name in wanted:
             if name not in names:
                 raise Problem(400, f"there is no output {shorten(name)}; expected {', '.join(map(shorten, names))}")

@@ -72,6 +72,9 @@ def read_table(model: Model, request: Request, settings: Settings) -> tuple[Reco
         return predict_records(model, given), rows
     if any(len(values) != rows for values in given.values()):
         raise Problem(400, "the columns are of different lengths")
+    for column in model.schema.columns:
+        if column.name not in given:  # of no columns at all the model would make a record
+            raise Problem(422, f"the column {shorten(column.name)} is missing")
     with refusing(model.schema, in_columns(given)):
         return records_of(model.predict(given)), rows
 

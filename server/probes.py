@@ -25,6 +25,7 @@ __all__ = ["json", "model_paths", "probes"]
 
 DRAINING = "this server is shutting down"
 PLATFORM = "onnx_onnxv1"
+LIVE, READY = ("/livez", "/health", "/ping"), ("/readyz", "/ready")
 
 
 def json(body: dict[str, Any], status: int = 200) -> Response:
@@ -47,13 +48,17 @@ def probes(model: Model, state: State, metrics: Metrics) -> APIRouter:
     async def ready() -> Response:
         return readiness({"ready": True, **about}, {"ready": False, **about})
 
-    for path in ("/livez", "/health", "/ping"):
+    for path in LIVE:
         router.get(path, tags=["probes"], summary="Whether the process answers", responses=answers_with(200))(live)
-    for path in ("/readyz", "/ready"):
+        router.head(path, tags=["probes"], summary="The same without the body")(live)  # which the server leaves out
+    for path in READY:
         router.get(
             path, tags=["probes"], summary="Whether the model is verified, warm, and not about to go",
             responses=answers_with(200, 503),
         )(ready)  # fmt: skip
+        router.head(
+            path, tags=["probes"], summary="The same without the body", responses={503: {"description": "Not ready"}}
+        )(ready)
 
     @router.get("/version", tags=["probes"], summary="The version of edge-runtime", responses=answers_with(text=True))
     async def version() -> Response:

@@ -18,10 +18,15 @@ import sys
 from time import monotonic
 from types import FrameType
 
+import h11
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .endpoint import CLOSE, Answer
 from .listener import BACKLOG, deafen, url_of
+from .predict import refuse
+from .problems import Problem
 from .state import State
 
 __all__ = ["run"]
@@ -34,11 +39,23 @@ SETTLE = 1.0  # seconds for connections that are open when the listener goes to 
 def run(app: FastAPI, listener: socket.socket, *, grace_seconds: float, drain_seconds: float) -> None:
     """Serve until a signal ends it: returns after SIGTERM, once all is answered; KeyboardInterrupt after Ctrl-C."""
     config = uvicorn.Config(
-        app, http="h11", ws="none", loop="asyncio", lifespan="on", log_level="warning", access_log=False,
+        app, http=Protocol, ws="none", loop="asyncio", lifespan="on", log_level="warning", access_log=False,
         proxy_headers=False, server_header=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )  # fmt: skip
     DrainingServer(config, app.state.server, grace_seconds).run([listener])
+
+
+class Protocol(H11Protocol):
+    """uvicorn's protocol, whose answer to what is no HTTP has the form of all other errors."""
+
+    def send_400_response(self, msg: str) -> None:
+        body = refuse(Problem(400, "the request is not valid HTTP/1.1"))
+        headers = [*Answer(body).head(), CLOSE]
+        response = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
 
 class DrainingServer(uvicorn.Server):

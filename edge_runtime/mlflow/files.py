@@ -38,8 +38,8 @@ def bundle_path(source: str | os.PathLike[str]) -> str:
     resolved once, and its bundle downloaded into the cache, where it lies under its digest.
 
     The cache is the folder EDGE_CACHE, or edge-runtime in the user's cache folder; anything in it may be deleted.
-    Raises InputError where there is no such model, UnsupportedModelError where it is no bundle, IntegrityError if the
-    bytes are not those that were published, or not those in the cache.
+    Raises InputError where there is no such model or no cache, UnsupportedModelError where it is no bundle,
+    IntegrityError if the bytes are not those that were published, or not those in the cache.
     """
     source = os.fspath(source)
     if not is_registered(source):
@@ -57,10 +57,22 @@ def bundle_path(source: str | os.PathLike[str]) -> str:
             return checked(cached, held.digest, f"{found.uri}: its copy in the cache was changed; delete that file")
         fetched = download(f"{found.files}/{held.file}", folder)
         checked(fetched, held.digest, f"{found.uri}: the artifact is not the bundle that was published")
-        os.makedirs(os.path.dirname(cached), exist_ok=True)
         with open(fetched, "rb") as file:
-            replace_file(cached, file.read())
+            keep(cached, file.read())
     return cached
+
+
+def keep(path: str, raw: bytes) -> None:
+    """Write a file into the cache. Raises InputError where there can be none."""
+    folder = os.path.dirname(path)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        replace_file(path, raw)
+    except OSError as error:
+        raise InputError(
+            f"the cache folder {folder} cannot be written ({(error.strerror or str(error)).lower()})",
+            expected="EDGE_CACHE with a folder that can be",
+        ) from error
 
 
 def contents(folder: str, found: Found | None = None) -> Contents:

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 
 from edge_runtime.errors import InputError, extra
 from edge_runtime.tables import closest, listing
+from edge_runtime.values import shorten
 from edge_runtime.words import printable
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 MLMODEL = "MLmodel"
+SERVER = "MLFLOW_TRACKING_URI with an MLflow server that runs"
 STORED_AS = "sqlite:///"
 LOGGED = re.compile(r"m-[0-9a-f]{32}")
 QUIET = {
@@ -52,9 +54,11 @@ SHORT = {
 }
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 LOGGERS = ("mlflow", "alembic")
+NOT_MLFLOW = ("404", "405", "501")  # mlflow's own 404 has a code and a message in it
 DATABASES = ("sqlalchemy", "alembic", "sqlite3")
 SHOWN = 300  # characters of a reason
 LISTED = 10
+DIGITS = 18  # of a version
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +130,19 @@ def version_of(client: Any, uri: str, name: str, suffix: str, alias: str) -> Fou
             raise InputError(
                 f"{name} has no alias {alias!r}{near(alias, model.aliases)}", expected=known(client, model)
             )
-    elif suffix.isdigit():
+    elif suffix.isdecimal():
         number = suffix
     elif suffix:
         number = newest(client, uri, model, suffix)
     else:
         raise InputError(f"{uri} names no version", expected=known(client, model))
-    version = ask(client.get_model_version, name, str(number))
+    number = str(number)
+    beyond = len(number) > DIGITS  # where the database's integers end
+    version = None if beyond else ask(client.get_model_version, name, number)
     if version is None:
-        raise InputError(f"{name} has no version {number}", expected=known(client, model))
+        raise InputError(
+            f"{name} has no version {shorten(number) if beyond else number}", expected=known(client, model)
+        )
     return Found(
         f"models:/{name}/{version.version}",
         client.get_model_version_download_uri(name, version.version),
@@ -153,6 +161,9 @@ def registered_model(client: Any, name: str) -> Any:
         names = [model.name for model in client.search_registered_models(max_results=1000)]
         there = f"one of {listing(names)}" if names else "a model that was registered: there is none"
         raise InputError(f"there is no registered model {name!r}{near(name, names)}", expected=there)
+    if not model.name:  # JSON in which mlflow's client finds nothing
+        mlflow = library("edge_runtime.mlflow")
+        raise InputError(f"no MLflow server answers at {harmless(mlflow.get_registry_uri())}", expected=SERVER)
     return model
 
 
@@ -322,16 +333,23 @@ def translated(problem: str) -> Iterator[None]:
 
 def complain(problem: str, error: Exception, server: str) -> NoReturn:
     text = " ".join(str(error).split())
+    if text.startswith("The filesystem tracking backend"):
+        raise InputError(
+            f"{server} is a folder of files, which MLflow 3 no longer serves",
+            expected="MLFLOW_TRACKING_URI with a server, or a database: `mlflow migrate-filestore` makes one of it",
+        ) from error
     if text.startswith("API request to "):
         status = re.search(r"(?:failed with error code|too many) (\d+)", text)
         problem = f"the MLflow server at {server}"
-        if status:
+        if "failed with" not in text or (status and status[1] in NOT_MLFLOW):
+            problem = f"no MLflow server answers at {server}"
+        elif status:
             problem += f" answers with status {status[1]}"
-        elif "failed with" not in text:
-            problem = f"what answers at {server} is no MLflow server"
         else:
             problem += " does not answer in time" if "timed out" in text else " cannot be reached"
-        raise InputError(problem, expected="MLFLOW_TRACKING_URI with an MLflow server that runs") from error
+        raise InputError(problem, expected=SERVER) from error
+    if text.startswith("INTERNAL_ERROR: Response: "):  # JSON, but not mlflow's
+        raise InputError(f"no MLflow server answers at {server}", expected=SERVER) from error
     reason = printable(harmless(text.partition(" [SQL:")[0]))[:SHOWN].rstrip(".")
     raise InputError(f"{problem} ({reason})", expected="what MLflow accepts") from error
 

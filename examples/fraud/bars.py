@@ -160,6 +160,7 @@ def spark(bundle: Path, usual: onnx.ModelProto, folder: Path) -> None:
         rows[start : start + SPARK_ROWS // 4].to_parquet(source / f"{part}.parquet")
     flavor = folder / "flavor"
     mlflow.onnx.save_model(score_only(usual), str(flavor))
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else its workers are the first python3 of PATH
     session: Any = (
         SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
         .config("spark.log.level", "ERROR").getOrCreate()

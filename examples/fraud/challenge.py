@@ -39,7 +39,7 @@ sys.path.append(str(Path(__file__).parents[1] / "flights"))
 from flights import NOT_KNOWN_BEFORE, read_flights, train
 
 OUT = Path(os.environ.get("EDGE_EXAMPLE_OUT", Path(__file__).parent / "out"))
-STORE = f"sqlite:///{OUT / 'mlflow.db'}"
+STORE, EXPERIMENT = f"sqlite:///{OUT / 'mlflow.db'}", "late"
 SINGLE = 2_000
 LIST = 5_000
 SCORE, DECISION = "late_score", "is_late"
@@ -62,7 +62,7 @@ def main() -> None:
     began = time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
-    os.environ["MLFLOW_TRACKING_URI"] = STORE
+    os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_EXPERIMENT_NAME"] = STORE, EXPERIMENT
     flights = read_flights().dropna(subset=["arr_delay"]).reset_index(drop=True)
     rows, late = flights.drop(columns=NOT_KNOWN_BEFORE), (flights.arr_delay > 120).to_numpy().astype(int)
 
@@ -98,7 +98,8 @@ def register(model: Any, rows: pd.DataFrame) -> None:
     """As a training script does."""
     import mlflow
 
-    mlflow.set_experiment("late")
+    # Otherwise the artifacts would lie in whatever folder this is run in.
+    mlflow.create_experiment(EXPERIMENT, str(OUT / "mlruns"))
     with mlflow.start_run():
         mlflow.sklearn.log_model(
             model, name="model", registered_model_name="Late", input_example=rows[:5],
@@ -238,6 +239,7 @@ def through_mlflow_and_spark(rows: pd.DataFrame, source: Path) -> Iterator[Path_
 def spark_session() -> Iterator[Any]:
     from pyspark.sql import SparkSession
 
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else its workers are the first python3 of PATH
     session: Any = (
         SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
         .config("spark.log.level", "ERROR").getOrCreate()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -138,6 +140,8 @@ def same(found: Outputs, expected: Outputs) -> bool:
 def spark(java: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A session with two cores; started once, since a JVM takes seconds."""
     import warnings
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else its workers are the first python3 of PATH
 
     with warnings.catch_warnings():
         # It is what these tests find out.

@@ -7,14 +7,16 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from pyarrow import parquet
 
-from .conftest import Late, answers_in, same
+from .conftest import MODEL, Late, answers_in, same
 
 File = Callable[..., Path]
 
@@ -84,6 +86,68 @@ def test_spark_from_the_command_line(edge: Any, java: None, late: Late, late_fil
     local = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_SUBMIT_ARGS": "--master local[1] --driver-memory 1g pyspark-shell"}
     done = edge("batch", late.bundle, source, "scored", "--engine", "spark", "--json", "--keep", "id", **local)
     assert done.returncode == 0, done.stderr
+    assert "FutureWarning" not in done.stderr
+    assert "[Stage" not in done.stderr
     assert json.loads(done.stdout)["rows"] == 600
     table = parquet.read_table(tmp_path / "scored").sort_by("id")
     assert table.column("label").to_pylist() == late.outputs["label"].tolist()
+
+
+def test_spark_without_java_is_one_sentence(edge: Any, late: Late, late_file: File, tmp_path: Path) -> None:
+    """Whether there is none, or JAVA_HOME leads nowhere."""
+    pytest.importorskip("pyspark")
+    arguments = "batch", late.bundle, late_file("rows.parquet"), "scored", "--engine", "spark"
+    wrong = edge(*arguments, JAVA_HOME=str(tmp_path))
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith(f"edge: Spark needs Java, and JAVA_HOME is {tmp_path}, and there is no {tmp_path}/")
+    assert wrong.stderr.endswith("; expected Java 17 or later, on PATH or in JAVA_HOME\n")
+    none = edge(*arguments, JAVA_HOME="", PATH=str(tmp_path))
+    expected = (
+        "edge: Spark needs Java, and there is no java on PATH; expected Java 17 or later, on PATH or in JAVA_HOME\n"
+    )
+    assert (none.returncode, none.stderr) == (2, expected)
+
+
+SLOWLY = """
+import sys
+from edge_runtime.batch import readers
+from edge_runtime.cli import main
+readers.BLOCK_ROWS = 1
+sys.exit(main(["batch", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("sink", ["scored.parquet", "scored"])
+def test_sigterm_leaves_nothing(late: Late, tmp_path: Path, sink: str) -> None:
+    """The command ends as a process that the signal ended, and its half-written files are gone."""
+    (tmp_path / "day").mkdir()
+    parquet.write_table(pyarrow.concat_tables([late.table] * 100), tmp_path / "day" / "rows.parquet")
+    command = [sys.executable, "-P", "-c", SLOWLY, str(late.bundle), "day", sink]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not any(name.endswith(".tmp") for name in os.listdir(tmp_path)):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.terminate()
+        shown = process.communicate(timeout=60)
+    assert (process.returncode, *shown) == (143, b"", b"")
+    assert os.listdir(tmp_path) == ["day"]
+
+
+FULL = """
+import resource, sys
+from edge_runtime.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+sys.exit(main(["batch", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_disk_without_room_is_one_line(late: Late, late_file: File, tmp_path: Path, kind: str, folder: bool) -> None:
+    """By the name of what is written, whatever it is called until then; nothing is left of it."""
+    late_file(f"day/rows.{kind}", [*MODEL, "id"])
+    sink = "scored" if folder else f"scored.{kind}"
+    command = [sys.executable, "-P", "-c", FULL, str(late.bundle), "day", sink]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"edge: {sink}: file too large\n")
+    assert os.listdir(tmp_path) == ["day"]

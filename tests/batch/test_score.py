@@ -25,6 +25,8 @@ from edge_runtime.errors import InputError
 
 from .conftest import MODEL, Iris, Late, answers_in, same
 
+HEADER = b"hour,distance,air_time,carrier,origin\n"
+UUID = pyarrow.array([b"0123456789abcdef"], pyarrow.uuid())
 KINDS = [".parquet", ".csv", ".jsonl"]
 File = Callable[..., Path]
 
@@ -46,7 +48,7 @@ def test_the_block_does_not_matter(
 ) -> None:
     """The same bits whether rows come one by one or all together."""
     monkeypatch.setattr("edge_runtime.batch.readers.BLOCK_ROWS", rows)
-    monkeypatch.setattr("edge_runtime.batch.readers.RECORDS", rows)
+    monkeypatch.setattr("edge_runtime.batch.json_reader.RECORDS", rows)
     sink = tmp_path / "scored.parquet"
     score(late.model, late_file(f"rows{kind}"), sink)
     assert same(answers_in(sink, late.outputs), late.outputs)
@@ -132,7 +134,7 @@ def test_json_types_are_found_before_parquet_is_written(
     iris: Iris, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A column that begins with nulls or integers has the type that all its values need."""
-    monkeypatch.setattr("edge_runtime.batch.readers.RECORDS", 2)
+    monkeypatch.setattr("edge_runtime.batch.json_reader.RECORDS", 2)
     row = dict(zip(iris.frame.columns, iris.frame.iloc[0].tolist(), strict=True))
     records = [row | {"a": None, "b": 1}, row | {"b": 2}, row | {"a": "x", "b": 2.5}, row | {"c": [1]}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
@@ -147,7 +149,7 @@ def test_mixed_json_values_are_no_parquet_column(iris: Iris, tmp_path: Path) -> 
     """They are refused by name, and nothing is written."""
     row = dict(zip(iris.frame.columns, iris.frame.iloc[0].tolist(), strict=True))
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row | {"tag": tag}) for tag in (1, "x")))
-    with pytest.raises(InputError, match=r"rows.jsonl: values of several kinds .*'tag'.*--keep"):
+    with pytest.raises(InputError, match=r"rows.jsonl: line 2: values of several kinds .*'tag'.*--keep"):
         score(iris.bundle, tmp_path / "rows.jsonl", tmp_path / "scored.parquet")
 
 
@@ -244,7 +246,7 @@ def test_a_bad_value_is_named_with_file_column_and_row(
 ) -> None:
     """The row is the file's, whatever the block; nothing is half-written."""
     monkeypatch.setattr("edge_runtime.batch.readers.BLOCK_ROWS", 100)
-    monkeypatch.setattr("edge_runtime.batch.readers.RECORDS", 100)
+    monkeypatch.setattr("edge_runtime.batch.json_reader.RECORDS", 100)
     source = tmp_path / f"rows{kind}"
     frame = late.table.select(MODEL).to_pandas().astype({"hour": float})
     frame.loc[432, "hour"] = 1.5
@@ -305,22 +307,37 @@ def test_a_parquet_file_that_is_corrupt_further_on(late: Late, late_file: File, 
     ("name", "content", "says"),
     [
         ("rows.csv", b"", "the file is empty"),
-        ("rows.csv", b"hour,distance,air_time,carrier,origin\n1,2,3,AA\n", "Expected 5 columns, got 4"),
-        ("rows.csv", b'hour,distance,air_time,carrier,origin\n1,2,3,AA,"JFK\n1,2,3,AA,JFK\n', "is not closed"),
-        ("rows.csv", b"hour,distance,air_time,carrier,origin\n1,2,3,\xff,JFK\n", "can't decode byte"),
+        ("rows.csv", HEADER + b"1,2,3,AA,JFK\n\n1,2,3,AA\n", "row 1 has 4 fields, the header 5; expected"),
+        ("rows.csv", HEADER + b"1,2,3,AA,JFK\n" * 9 + b"1,2,3,AA,JFK,1\n", "row 9 has 6 fields, the header 5; exp"),
+        ("rows.csv", HEADER + b"1,2,3,AA,JFK\n1,2,3,AA," + b"x" * 9 * 2**20, "row 1 is longer than 4 MB, or a quoted"),
+        ("rows.csv", HEADER + b'1,2,3,AA,"JFK\n1,2,3,AA,JFK\n', "a quoted field is not closed"),
+        ("rows.csv", HEADER + b'1,2,3,AA,JFK\n1,2,"3,AA,JFK\n1,2,3,AA,JFK\n', "a quoted field is not closed, in row 1"),
+        ("rows.csv", HEADER + b"1,2,3,\xff,JFK\n", "not UTF-8 in row 0 or further on"),
+        ("rows.csv", "hour,distance\n1,2\n".encode("utf-16"), "the header is not UTF-8"),
         ("rows.jsonl", b"", "the file is empty"),
         ("rows.jsonl", b'{"hour": 1}\n[1]\n', "line 2 holds a list; expected an object a line"),
         ("rows.jsonl", b'{"hour": 1, "hour": 2}\n', "line 1: an object has the key 'hour' twice"),
         ("rows.jsonl", b'{"hour": NaN}\n', "line 1: NaN is not JSON"),
-        ("rows.jsonl", b'{"hour": 1\n', "line 1: "),
+        ("rows.jsonl", b'{"hour": 1\n', "line 1: Expecting ',' delimiter, column 11; expected"),
+        ("rows.jsonl", b'{"hour": 1}\n{"hour": "\xff"}\n', r"line 2: not UTF-8 \(byte 0xff\); expected"),
+        ("rows.jsonl", b'{"hour": 1}\n{"hour": ' + b"9" * 5000 + b"}", "line 2: an integer of too many digits; exp"),
+        ("rows.jsonl", b'{"hour": 1}\n' + b"[" * 100_000, "line 2: it is nested too deep; expected"),
     ],
 )
 def test_broken_text_files_are_refused(late: Late, tmp_path: Path, name: str, content: bytes, says: str) -> None:
     """By file and line where there is one; a quote that is never closed does not swallow the rest."""
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=f"{name}: .*{says}"):
+    with pytest.raises(InputError, match=f"{name}: {says}"):
         score(late.bundle, tmp_path / name, tmp_path / "scored.jsonl")
     assert os.listdir(tmp_path) == [name]
+
+
+def test_empty_lines_may_stand_before_a_header(late: Late, late_file: File, tmp_path: Path) -> None:
+    """As pandas reads it, and `edge predict`."""
+    source = late_file("rows.csv")
+    source.write_bytes(b"\xef\xbb\xbf\r\n\n" + source.read_bytes())
+    score(late.bundle, source, tmp_path / "scored.csv")
+    assert same(answers_in(tmp_path / "scored.csv", late.outputs, ["0", "1"]), late.outputs)
 
 
 def test_a_key_that_is_missing_further_on(late: Late, late_file: File, tmp_path: Path) -> None:
@@ -408,7 +425,17 @@ def test_one_file_wants_the_same_columns_of_all(late: Late, late_file: File, tmp
         ("day/*.parquet", "day/scored.parquet", "it lies within"),
         ("day", "mixed", "it is there already; expected a new or an empty folder"),
         ("day", "rows.txt.d/../rows.txt", "it is there already"),
-        ("nowhere://x/rows.parquet", "out.parquet", "nowhere"),
+        ("day/**/*.parquet", "day/scored", "it lies within"),
+        ("d*/*.parquet", "day/scored.parquet", "it lies within"),
+        ("", "out.parquet", "the name of what is read is empty"),
+        ("rows.parquet", "", "the name of what is written is empty"),
+        ("nowhere://x/rows.parquet", "out.parquet", "nowhere://x/rows.parquet: Protocol not known"),
+        ("zip://a.parquet::rows.txt", "out.parquet", "zip://a.parquet::rows.txt: File is not a zip file; expected"),
+        ("data:text/csv,a", "out.parquet", "data:text/csv,a: its file system failed"),
+        ("http://127.0.0.1:9/a.parquet", "out.parquet", "http://127.0.0.1:9/a.parquet: Cannot connect to host"),
+        ("ftp://127.0.0.1:9/a.parquet", "out.parquet", r"ftp://127.0.0.1:9/a.parquet: \[Errno 111\] Connection ref"),
+        ("hdfs://x/a.parquet", "out.parquet", "hdfs://x/a.parquet: .{,99}; expected a place"),
+        ("rows.parquet", "http://127.0.0.1:9/a.parquet", "http://127.0.0.1:9/a.parquet: "),
     ],
 )
 def test_places_that_will_not_do(
@@ -422,8 +449,16 @@ def test_places_that_will_not_do(
     (tmp_path / "rows.txt").write_text("no rows")
     (tmp_path / "link.parquet").symlink_to("rows.parquet")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError, match=says) as caught:
         score(late.bundle, source, sink)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_place_beside_what_a_glob_reads_will_do(late: Late, late_file: File, tmp_path: Path) -> None:
+    """Even within its folder, where the glob does not reach."""
+    late_file("day/0.parquet")
+    assert score(late.bundle, f"{tmp_path}/day/*.parquet", f"{tmp_path}/day/scored").rows == 600
+    assert score(late.bundle, f"{tmp_path}/day/*.parquet", f"{tmp_path}/day/scored.csv").rows == 600
 
 
 def test_a_file_that_is_there_is_replaced_in_one_step(late: Late, late_file: File, tmp_path: Path) -> None:
@@ -465,7 +500,7 @@ def test_the_report_counts_labels_and_scores(late: Late, late_file: File, tmp_pa
     assert (found.count, found.not_finite) == (600, 0)
     assert (found.least, found.largest) == (second.min(), second.max())
     assert found.mean == pytest.approx(second.mean())
-    exact = np.percentile(second, list(found.percentiles), method="lower")
+    exact = np.percentile(second, list(found.percentiles), method="inverted_cdf")
     np.testing.assert_allclose(list(found.percentiles.values()), exact, rtol=1e-3)
 
 
@@ -490,7 +525,7 @@ def test_a_model_may_be_open_already(late: Late, late_file: File, tmp_path: Path
 
 def test_a_key_of_what_is_added_does_not_get_lost(iris: Iris, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the first object that has it comes late."""
-    monkeypatch.setattr("edge_runtime.batch.readers.RECORDS", 2)
+    monkeypatch.setattr("edge_runtime.batch.json_reader.RECORDS", 2)
     records = [*iris.frame[:4].to_dict("records"), {**iris.frame.iloc[4], "label": "mine"}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, records)))
     with pytest.raises(InputError, match=r"rows.jsonl: a key is that of what is added \(column 'label', row 4\)"):
@@ -498,7 +533,10 @@ def test_a_key_of_what_is_added_does_not_get_lost(iris: Iris, tmp_path: Path, mo
     assert os.listdir(tmp_path) == ["rows.jsonl"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("csv", "bytes are not text"), ("jsonl", "bytes are not text")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("csv", "a column of bytes has no form in text"), ("jsonl", "a column of bytes has no form in text")],
+)
 def test_bytes_have_no_form_in_text(iris: Iris, tmp_path: Path, name: str, kind: str) -> None:
     """They go into Parquet, or stay behind."""
     iris.frame.assign(raw=b"\xff").to_parquet(tmp_path / "rows.parquet")
@@ -537,3 +575,42 @@ def test_memory_does_not_grow_with_the_rows(iris: Iris, tmp_path: Path) -> None:
     rows, most = map(int, done.stdout.split())
     assert rows == 600_000
     assert most < 0.35 * frame.memory_usage().sum()
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "says"),
+    [
+        (UUID, "csv", "the type arrow.uuid has no form in text"),
+        (pyarrow.ListArray.from_arrays([0, 1], UUID), "jsonl", "the type arrow.uuid has no form in text"),
+        (pyarrow.array([[b"\xff"]]), "jsonl", "a column of bytes has no"),
+        (pyarrow.array([[2**62]], pyarrow.list_(pyarrow.timestamp("us"))), "csv", "a nested value has no text"),
+        (
+            pyarrow.array([{"a": [2**62]}], pyarrow.struct([("a", pyarrow.list_(pyarrow.timestamp("us")))])),
+            "jsonl",
+            "a",
+        ),
+    ],
+)
+def test_what_text_has_no_form_for_is_refused_by_column(
+    iris: Iris, tmp_path: Path, column: pyarrow.Array, kind: str, says: str
+) -> None:
+    """Nothing is written."""
+    table = pyarrow.Table.from_pandas(iris.frame[:1], preserve_index=False).append_column("odd", column)
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match=rf"rows.parquet: {says}.* \(column 'odd'\); expected --keep without it"):
+        score(iris.bundle, tmp_path / "rows.parquet", tmp_path / f"scored.{kind}")
+    assert os.listdir(tmp_path) == ["rows.parquet"]
+
+
+@pytest.mark.parametrize("first", [1, 9])
+def test_a_key_to_keep_may_come_late(iris: Iris, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """One of any object will do, into every kind of file."""
+    monkeypatch.setattr("edge_runtime.batch.json_reader.RECORDS", 4)
+    rows = iris.frame[:12].to_dict("records")
+    rows[first] |= {"late": "x"}
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for kind in ("jsonl", "parquet", "csv"):
+        score(iris.bundle, tmp_path / "rows.jsonl", tmp_path / f"scored.{kind}", keep=["late"])
+        with pytest.raises(InputError, match="a column to keep is missing"):
+            score(iris.bundle, tmp_path / "rows.jsonl", tmp_path / f"none.{kind}", keep=["later"])
+    assert parquet.read_table(tmp_path / "scored.parquet").column("late").to_pylist()[first] == "x"

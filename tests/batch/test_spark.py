@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from pyarrow import parquet
 
 from edge_runtime.batch.spark import score
 from edge_runtime.batch.spark_files import score_files
+from edge_runtime.batch.spark_session import interruptible
 from edge_runtime.errors import BundleError, InputError
 
 from .conftest import MODEL, Iris, Late, same
@@ -107,17 +111,97 @@ def test_a_bad_value_is_one_line_and_leaves_nothing(spark: Any, late: Late, tmp_
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("none.parquet", "does not exist"),
-        ("rows.csv", "Spark reads Parquet here"),
+        ("none.parquet", "none.parquet: no such file or folder"),
+        ("rows.csv", "Spark reads Parquet here; expected Parquet, or --engine pandas"),
         ("corrupt.parquet", "corrupt.parquet"),
+        ("", "the name of what is read is empty"),
     ],
 )
 def test_places_that_will_not_do(spark: Any, late: Late, tmp_path: Path, source: str, says: str) -> None:
     """One line each."""
     (tmp_path / "corrupt.parquet").write_bytes(b"PAR1 no parquet PAR1")
+    (tmp_path / "rows.csv").write_text("hour\n1\n")
     with pytest.raises(InputError, match=says) as caught:
-        score_files(spark, late.bundle, str(tmp_path / source), str(tmp_path / "scored"))
+        score_files(spark, late.bundle, str(tmp_path / source) if source else "", str(tmp_path / "scored"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "scored").exists()
     with pytest.raises(BundleError):
         score(spark.range(1), tmp_path / "corrupt.parquet")
+
+
+def test_a_folder_is_what_it_is_to_the_other_engine(spark: Any, late: Late, late_file: File, tmp_path: Path) -> None:
+    """Files below it, with names that Spark would take for a glob, and columns whose names are its syntax; times go out
+    as every reader has them."""
+    table = late.table.select([*MODEL, "id"]).rename_columns([*MODEL, "the.`id` ü"])
+    beside = pyarrow.array([0] * 600, pyarrow.timestamp("ns"))
+    for name, rows in (("a.parquet", (0, 400)), ("b [1] {x,y}/c*.parquet", (400, 200))):
+        path = tmp_path / "day" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(table.append_column("seen", beside).slice(*rows), path)
+    (tmp_path / "day" / "_old.parquet").write_text("passed over")
+    (tmp_path / "scored").mkdir()
+    before = spark.conf.get("spark.sql.parquet.outputTimestampType")
+    report = score_files(spark, late.bundle, f"{tmp_path}/day", f"{tmp_path}/scored", keep=["the.`id` ü"])
+    assert spark.conf.get("spark.sql.parquet.outputTimestampType") == before
+    assert (report.rows, report.files, report.not_taken) == (600, 2, ("the.`id` ü", "seen"))
+    found = parquet.read_table(tmp_path / "scored").sort_by("the.`id` ü")
+    assert found.column_names[:3] == ["the.`id` ü", "label", "probabilities"]
+    assert found.column("label").to_pylist() == late.outputs["label"].tolist()
+    assert found.schema.field("score_timestamp").type == pyarrow.timestamp("us", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "says"),
+    [
+        ("lacks", "out", r"lacks/sub/1.parquet: a column does not fit the model: 'hour' is missing"),
+        ("more", "out", r"more/1.parquet: other columns than .*more/0.parquet has \(fare\).*or --engine pandas"),
+        ("wider", "out", r"wider/1.parquet: other columns than .*wider/0.parquet has \(distance\)"),
+        ("nanos", "out", r"nanos/0.parquet: Spark has no times in nanoseconds \(column 'seen'\); expected micros"),
+        ("more", "out.parquet", "out.parquet: Spark writes a folder of files; expected a name without .parquet"),
+        ("more", "none/out", "there is no folder .*none"),
+        ("more", "wider", "it is there already"),
+        ("more", "", "the name of what is written is empty"),
+        ("more", "more/out", "it lies within"),
+        ("lacks/**/*.parquet", "lacks/out", "it lies within"),
+    ],
+)
+def test_what_would_go_wrong_is_refused_before_a_task_starts(
+    spark: Any, late: Late, late_file: File, tmp_path: Path, source: str, sink: str, says: str
+) -> None:
+    """A column that a file lacks would be null, and one that only some have would be dropped."""
+    late_file("lacks/0.parquet", MODEL)
+    late_file("lacks/sub/1.parquet", MODEL[1:])
+    late_file("more/0.parquet", MODEL)
+    late_file("more/1.parquet", [*MODEL, "fare"])
+    late_file("wider/0.parquet", MODEL)
+    narrow = late.table.select(MODEL).set_column(1, "distance", late.table.column("distance").cast("float32"))
+    parquet.write_table(narrow, tmp_path / "wider" / "1.parquet")
+    (tmp_path / "nanos").mkdir()
+    nanos = late.table.append_column("when", pyarrow.array([0] * 600)).drop_columns("seen")
+    nanos = nanos.append_column("seen", pyarrow.array([0] * 600, pyarrow.timestamp("ns")))
+    parquet.write_table(nanos, tmp_path / "nanos" / "0.parquet")
+    with pytest.raises(InputError, match=says):
+        score_files(spark, late.bundle, str(tmp_path / source), str(tmp_path / sink) if sink else "")
+    assert sorted(os.listdir(tmp_path)) == ["lacks", "more", "nanos", "wider"]
+
+
+def test_a_signal_ends_the_jobs(spark: Any) -> None:
+    """At once, and Spark can be talked to afterwards."""
+
+    class Ended(BaseException):
+        """What the signal raises."""
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    def work() -> None:
+        spark.sparkContext.parallelize([0], 1).foreach(lambda _: time.sleep(600))
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(Ended):
+            interruptible(spark, work)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert spark.range(3).count() == 3

@@ -20,7 +20,7 @@ def test_percentiles_are_within_a_thousandth(values: np.ndarray) -> None:
     found = held.figures()
     assert (found.count, found.not_finite) == (len(values), 0)
     assert (found.least, found.largest) == (values.min(), values.max())
-    exact = np.sort(values)[[int((len(values) - 1) * p / 100) for p in PERCENTILES]]
+    exact = np.sort(values)[[(p * len(values) + 99) // 100 - 1 for p in PERCENTILES]]
     np.testing.assert_allclose([found.percentiles[p] for p in PERCENTILES], exact, rtol=1e-3, atol=1e-300)
 
 

@@ -14,11 +14,16 @@ import catboost
 import lightgbm
 import mlflow
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
+import skl2onnx
 import xgboost
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types.schema import ColSpec, Schema
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -165,13 +170,42 @@ def test_an_estimator_of_lightgbm_is_skops_and_needs_trust(tmp_path: Path) -> No
     as_source(str(tmp_path / "m"), model, data=FRAME, trust=True)
 
 
+def test_a_graph_is_read_with_the_data_that_mlflow_puts_beside_it(tree: Any, tmp_path: Path) -> None:
+    """Of one tensor and of one input per column; as it is no code, it needs no trust."""
+    tensor = skl2onnx.to_onnx(tree, FRAME[:1].to_numpy(np.float32))
+    weights = np.ones((4, 400), np.float32)  # beyond mlflow's threshold, so they get a file of their own
+    tensor.graph.initializer.append(onnx.numpy_helper.from_array(weights, "weights"))
+    tensor.graph.node.append(onnx.helper.make_node("MatMul", ["X", "weights"], ["unused"]))
+    logged = mlflow.onnx.log_model(
+        tensor, **QUICK, name="tensor", registered_model_name="Tensor",
+        signature=infer_signature(FRAME, tree.predict(FRAME)), input_example=FRAME.head(4),
+    )  # fmt: skip
+    apart = skl2onnx.to_onnx(
+        make_pipeline(make_column_transformer(("passthrough", list(FRAME))), clone(tree)).fit(FRAME, KIND),
+        initial_types=[(name, FloatTensorType([None, 1])) for name in FRAME],
+    )
+    mlflow.onnx.save_model(apart, tmp_path / "apart", **QUICK)
+    wanted = tree.predict(FRAME.astype(np.float32).set_axis(list(FRAME), axis=1))
+    left = onnx.load(Path(logged.artifact_path) / "model.onnx", load_external_data=False)
+    assert any(each.data_location == onnx.TensorProto.EXTERNAL for each in left.graph.initializer)
+    for uri, more in (("models:/Tensor/1", {}), (str(tmp_path / "apart"), {"data": FRAME})):
+        conversion = convert(uri, **more)
+        assert [column.name for column in conversion.manifest.schema.columns] == list(FRAME)
+        assert (conversion.model().predict(FRAME)["label"] == wanted).all()
+    assert convert("models:/Tensor/1").manifest.provenance["mlflow.name"] == "Tensor"
+
+
+def test_an_example_of_tensors_is_rows(tree: Any, tmp_path: Path) -> None:
+    """mlflow keeps what a graph takes as arrays by input."""
+    graph = skl2onnx.to_onnx(tree, FRAME[:1].to_numpy(np.float32))
+    example = {"X": FRAME[:5].to_numpy(np.float32)}
+    mlflow.onnx.save_model(graph, tmp_path / "one", **QUICK, input_example=example)
+    assert convert(tmp_path / "one").report.rows == 5
+
+
 UNREAD: dict[str, tuple[Any, str]] = {
-    "onnx": (
-        {"onnx": {}, "python_function": {}},
-        "is an ONNX graph, which is not converted; convert the model that it",
-    ),
-    "other": ({"prophet": {}}, "are 'prophet'; those that are read: lightgbm, xgboost, catboost, sklearn"),
-    "none": ({}, "are none; those that are read: lightgbm, xgboost, catboost, sklearn"),
+    "other": ({"prophet": {}}, "are 'prophet'; those that are read: lightgbm, xgboost, catboost, sklearn, onnx"),
+    "none": ({}, "are none; those that are read: lightgbm, xgboost, catboost, sklearn, onnx"),
 }
 
 

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ import edge_runtime
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, IntegrityError, UnsupportedModelError
 from edge_runtime.golden import Sample
-from edge_runtime.mlflow import bundle_path, files, load_model, log_model, registry, save_model
+from edge_runtime.mlflow import bundle_path, files, load_model, log_model, publish, registry, save_model
 from edge_runtime.mlflow.registry import library, locate
 from edge_runtime.schema import Schema, TensorSpec
 
@@ -346,6 +348,75 @@ def test_a_store_that_is_none_is_one_sentence(tmp_path: Path, monkeypatch: pytes
             bundle_path("models:/Late@champion")
         assert str(caught.value).startswith(f"MLflow at {uri} refuses (")
         assert reason in str(caught.value)
+
+
+ELSEWHERE = {
+    "a page": (404, "text/html", b"<h1>nothing here</h1>"),
+    "any page": (200, "text/html", b"<h1>welcome</h1>"),
+    "another api": (404, "application/json", b'{"detail":"Not Found"}'),
+    "a file server": (501, "text/html", b"Unsupported method"),
+    "an empty answer": (200, "application/json", b"{}"),
+}
+
+
+@pytest.mark.parametrize(("status", "kind", "body"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_another_web_server_is_said_to_be_none_of_mlflow(
+    status: int, kind: str, body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it answers."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+            with pytest.raises(InputError, match=f"no MLflow server answers at {url}; expected MLFLOW_TRACKING_URI"):
+                bundle_path("models:/Late@champion")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_store_of_files_is_one_short_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow 3 explains at length why it refuses one."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlruns"))
+    with pytest.raises(
+        InputError, match=r"mlruns is a folder of files, which MLflow 3 no longer serves; expected MLFL"
+    ):
+        bundle_path("models:/Late@champion")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_beyond_all_numbers_is_not_there(small_bundle: Path, store: Path) -> None:
+    """No database is asked for it."""
+    publish(small_bundle, "models:/Small")
+    for number in ("9" * 23, "9" * 5000):
+        with pytest.raises(InputError, match=r"Small has no version '9{23,40}'?…?; expected version 1; it has no al"):
+            bundle_path(f"models:/Small/{number}")
+
+
+def test_a_cache_that_is_no_folder_is_named(
+    small_bundle: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And which setting names it."""
+    publish(small_bundle, "models:/Small")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        InputError, match=r"the cache folder .*file cannot be written \(file exists\); expected EDGE_CACHE"
+    ):
+        bundle_path("models:/Small/1")
 
 
 # Silence

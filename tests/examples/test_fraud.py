@@ -17,10 +17,14 @@ def run(script: str, tmp_path: Path) -> str:
     """What the script prints; it must end well."""
     settings = {**os.environ, "EDGE_CACHE": str(tmp_path), "EDGE_EXAMPLE_OUT": str(tmp_path / "out")}
     settings.pop("MLFLOW_TRACKING_URI", None)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / script)], env=settings, capture_output=True, text=True, timeout=900
-    )
+        [sys.executable, str(EXAMPLES / script)],
+        env=settings, capture_output=True, text=True, timeout=900, cwd=folder,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]
+    assert not list(folder.iterdir())  # nor are there files where somebody runs it
     return done.stdout
 
 

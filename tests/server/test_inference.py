@@ -62,6 +62,11 @@ def test_only_the_outputs_that_are_asked_for_come_back(client: TestClient) -> No
     assert [output["name"] for output in answer["outputs"]] == ["is_fraud"]
 
 
+def test_an_empty_list_of_outputs_asks_for_all(client: TestClient) -> None:
+    """As in the protocol's gRPC form, where it is the same as no list."""
+    assert client.post(INFER, json={**tensors(), "outputs": []}).json() == client.post(INFER, json=tensors()).json()
+
+
 def test_the_datatype_is_the_clients_to_choose_while_values_fit(client: TestClient, model: Model) -> None:
     """Integers may come as floats without a fraction and the other way round; FP32 data are float32 numbers."""
     given = tensors(

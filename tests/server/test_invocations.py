@@ -120,6 +120,13 @@ def test_csv_that_does_not_fit_is_a_bad_request(client: TestClient, body: bytes,
     assert says in response.json()["message"]
 
 
+@pytest.mark.parametrize("held", [{"inputs": {}}, {"dataframe_split": {"columns": [], "data": []}}])
+def test_no_columns_at_all_are_a_missing_column(client: TestClient, held: Any) -> None:
+    """And of no row: there is none."""
+    response = client.post("/invocations", json=held)
+    assert (response.status_code, response.json()["message"]) == (400, "the column 'amount' is missing")
+
+
 def test_other_errors_have_mlflows_form_too(client: TestClient) -> None:
     """A wrong type, a wrong method, an empty body."""
     for response, status in (

@@ -74,4 +74,4 @@ def test_the_document_and_the_server_agree(
     options = ["--max-examples", "6", "--seed", "1", "--generation-database", "none", "--no-color"]
     done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=120)
     assert done.returncode == 0, done.stdout[-5000:]
-    assert "Tested: 18" in done.stdout
+    assert "Tested: 23" in done.stdout

@@ -33,6 +33,26 @@ def test_probes_say_live_and_ready_and_which_model(client: TestClient, model: Mo
     assert (version.text, version.headers["content-type"]) == (VERSION, "text/plain; charset=utf-8")
 
 
+def test_a_probe_may_be_asked_without_a_body(server: Any) -> None:
+    """HEAD answers as GET does, as some load balancers ask."""
+    for path in ("/livez", "/health", "/ping", "/readyz", "/ready"):
+        asked, wanted = server.ask("HEAD", path), server.ask("GET", path)
+        assert (asked.status, asked.body) == (200, b"")
+        assert asked.headers["content-length"] == str(len(wanted.body))
+
+
+def test_a_path_below_the_model_is_not_said_to_be_another_model(client: TestClient) -> None:
+    """Of another one it says which there is."""
+    for path, says in (
+        ("/v2/models/fraud/nope", "there is nothing at this path; /docs lists what there is"),
+        ("/v2/models/fraud/infer/", "there is nothing at this path; /docs lists what there is"),
+        ("/v2/models/other/nope", "there is no such model; this server has 'fraud'"),
+        ("/v2/models/..%2ffraud", "there is no such model; this server has 'fraud'"),
+    ):
+        response = client.get(path)
+        assert (response.status_code, response.json()) == (404, {"error": says})
+
+
 def test_a_server_that_drains_is_live_but_not_ready(fraud: Path) -> None:
     """503 on every readiness, in the form of an error and with the protocol's keys; the model still answers."""
     app = create_app(fraud)

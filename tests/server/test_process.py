@@ -71,6 +71,41 @@ def test_a_mistake_at_the_start_is_one_line(edge: Edge, fraud: Path, irises: Pat
         assert says in done.stderr
 
 
+def raw(port: int, sent: bytes) -> tuple[bytes, dict[str, str], bytes]:
+    """The status line, the headers and the body of what comes back until the connection is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        came = b""
+        while part := connection.recv(65536):
+            came += part
+    head, _, body = came.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    return status, {name: value for name, _, value in (line.decode().partition(": ") for line in lines)}, body
+
+
+@pytest.mark.parametrize("sent", [b"NONSENSE\r\n\r\n", b"GET /livez HTTP/1.1\r\n\r\n"], ids=["nonsense", "no host"])
+def test_what_is_no_http_is_answered_in_the_form_of_all_errors(server: Any, sent: bytes) -> None:
+    """As JSON, and the connection is closed; the server goes on."""
+    status, headers, body = raw(server.port, sent)
+    assert status == b"HTTP/1.1 400 Bad Request"
+    assert (headers["content-type"], headers["connection"]) == ("application/json", "close")
+    assert json.loads(body) == {"error": "the request is not valid HTTP/1.1"}
+    assert server.ask("GET", "/livez").status == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/invocations", "/v2/models/fraud/infer", "/livez", "/nope"])
+def test_a_length_stated_twice_is_refused(server: Any, path: str) -> None:
+    """On every path: a proxy that believes the other one would take the rest of the body for a request."""
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 5\r\n"
+    status, headers, body = raw(
+        server.port,
+        head.encode() + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nGET /livez HTTP/1.1\r\n\r\n",
+    )
+    assert status.startswith(b"HTTP/1.1 400 ")
+    assert headers["connection"] == "close"
+    assert "Content-Length and Transfer-Encoding exclude each other" in json.loads(body).values()
+
+
 def test_sigterm_fails_readiness_answers_on_and_ends_with_zero(serve: Serve, fraud: Path) -> None:
     """Within the grace time a new connection is still taken and answered, and told to close."""
     running = serve(fraud, "--grace-seconds", "1.0")

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import takewhile
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
-from numpy.typing import NDArray
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import UnsupportedModelError
 from edge_runtime.golden import differences
-from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, Schema
+from edge_runtime.schema import ColumnSpec, Schema
 from edge_runtime.session import inputs_of, open_session
 
 from ...source import Outputs, Request, Source
+from ..tried_columns import TRIED_ROWS, Place, as_tensor, column_of, put
 from .answers import quietly
-from .asking import UNKNOWN_TEXT, Asked, decided
+from .asking import Asked, decided
 from .usual_graph import SKL2ONNX, usual_graph
 
 __all__ = ["read"]
 
 TOLERANCE = 1e-5  # float32, through a few layers of it
-TRIED_ROWS = 8
 
 
 def read(model: Any, estimator: Any, request: Request, framework: str, *, reason: str) -> Source:
@@ -81,12 +80,11 @@ def _columns(
     base = asked.frame.iloc[:TRIED_ROWS, asked.used]
 
     def agrees(i: int, value: Any) -> bool:
-        given = base.astype(object)
-        given.isetitem(i, pd.Series([value] * len(given), dtype=object, index=given.index))
+        given = put(base, i, value)
         try:
             wanted = reference(given)
             arrays = [
-                _tensor(given.iloc[:, c].to_numpy(), dtypes.get(name, dtypes.get("x")))
+                as_tensor(given.iloc[:, c].to_numpy(), dtypes["x" if together else name])
                 for c, name in enumerate(asked.names)
             ]
             if together:
@@ -98,38 +96,14 @@ def _columns(
             return False
         return all(float(differences(found[name], wanted[name]).max(initial=0.0)) <= TOLERANCE for name in wanted)
 
-    def farthest(i: int, seen: float, steps: list[float]) -> float:
-        """The last of ``steps`` up to which both agree, going outwards from the largest value seen."""
-        return max([seen, *takewhile(lambda v: agrees(i, v), (v for v in steps if abs(v) > abs(seen)))], key=abs)
-
-    made = []
-    for i, (name, kind) in enumerate(zip(asked.names, asked.dtypes, strict=True)):
-        tensor, index = ("x", i) if together else (name, 0)
-        low: float | None = None
-        high: float | None = None
-        if kind in INTEGER_RANGE:
-            low, high = float(max(INTEGER_RANGE[kind][0], -(2**53))), float(min(INTEGER_RANGE[kind][1], 2**53))
-        elif kind not in ("str", "bool"):
-            present = asked.frame.iloc[:, asked.used[i]].dropna().to_numpy(np.float64)
-            least, most = (float(present.min()), float(present.max())) if len(present) else (0.0, 0.0)
-            steps = [*(10.0**power for power in range(1, 37, 3)), float(np.finfo(np.dtype(kind)).max), np.inf]
-            low, high = (
-                farthest(i, least, [-v for v in steps if -v < least]),
-                farthest(i, most, [v for v in steps if v > most]),
-            )
-        open_ = kind != "str" or agrees(i, UNKNOWN_TEXT)
-        listed = (
-            None
-            if open_
-            else tuple(sorted({value for value in asked.frame.iloc[:, asked.used[i]] if isinstance(value, str)}))
-        )
-        nullable = kind.startswith("float") and agrees(i, np.nan)
-        made.append(ColumnSpec(name, kind, nullable, tensor, index, low, high, categories=listed, open=open_))
-    return tuple(made)
-
-
-def _tensor(values: NDArray[Any], dtype: str | None) -> NDArray[Any]:
-    return values.astype(object if dtype == "str" else dtype)
+    places = [
+        Place(name, kind, *(("x", i) if together else (name, 0)))
+        for i, (name, kind) in enumerate(zip(asked.names, asked.dtypes, strict=True))
+    ]
+    return tuple(
+        column_of(place, asked.frame.iloc[:, c], partial(agrees, i))
+        for i, (place, c) in enumerate(zip(places, asked.used, strict=True))
+    )
 
 
 def _answer(model: Any, rows: Any, names: tuple[str, ...]) -> Outputs:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import skl2onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from skl2onnx.common.data_types import BooleanTensorType, DoubleTensorType, FloatTensorType, StringTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.compose import ColumnTransformer
@@ -27,6 +27,7 @@ from edge_runtime.session import open_session
 
 from ...exact.graph import IR_VERSION, OPSETS, element_type
 from ...exact.head import classes_of
+from ..graph_outputs import TWO_CLASSES, decide, declare, finish
 from .asking import Asked
 from .pipeline import first_of
 
@@ -35,7 +36,6 @@ __all__ = ["SKL2ONNX", "usual_graph"]
 SKL2ONNX = f"skl2onnx {skl2onnx.__version__}"
 TYPES = {"float64": DoubleTensorType, "float32": FloatTensorType, "str": StringTensorType, "bool": BooleanTensorType}
 OPSET = {"": OPSETS[""], "ai.onnx.ml": 3}
-TWO_CLASSES = UnsupportedModelError("a decision needs a classifier of two classes", advice="leave the decision away")
 # What skl2onnx raises on models that it cannot convert, beside its own two.
 FAILURES = (
     MissingConverter, MissingShapeCalculator, RuntimeError, NotImplementedError, ValueError, TypeError, NameError,
@@ -101,23 +101,21 @@ def _name_outputs(graph: onnx.ModelProto, estimator: Any, decision: Decision | N
     elif decision is not None:
         raise TWO_CLASSES
     elif hasattr(estimator, "fit_predict") and hasattr(estimator, "decision_function"):
-        _finish(graph, produced[0], "label", TensorProto.INT64, flat=True)
-        _finish(graph, produced[1], "score", TensorProto.DOUBLE, flat=True)
+        finish(graph, produced[0], "label", TensorProto.INT64, flat=True)
+        finish(graph, produced[1], "score", TensorProto.DOUBLE, flat=True)
         wanted = (TensorSpec("label", "int64", (None,)), TensorSpec("score", "float64", (None,)))
     elif hasattr(estimator, "fit_predict"):
-        _finish(graph, produced[0], "label", TensorProto.INT64, flat=True)
+        finish(graph, produced[0], "label", TensorProto.INT64, flat=True)
         wanted = (TensorSpec("label", "int64", (None,)),)
     elif hasattr(estimator, "predict"):
         targets = graph.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
-        _finish(graph, produced[0], "prediction", TensorProto.DOUBLE, flat=targets <= 1)
+        finish(graph, produced[0], "prediction", TensorProto.DOUBLE, flat=targets <= 1)
         wanted = (TensorSpec("prediction", "float64", (None,) if targets <= 1 else (None, targets)),)
     else:
         width = graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-        _finish(graph, produced[0], "features", TensorProto.DOUBLE)
+        finish(graph, produced[0], "features", TensorProto.DOUBLE)
         wanted = (TensorSpec("features", "float64", (None, width or None)),)
-    del graph.graph.output[:]
-    for spec in wanted:
-        graph.graph.output.append(helper.make_tensor_value_info(spec.name, element_type(spec.dtype), list(spec.shape)))
+    declare(graph, wanted)
     return wanted
 
 
@@ -133,35 +131,7 @@ def _name_classes(
         )
     if decision is None:
         scores = "probabilities" if hasattr(estimator, "predict_proba") else "scores"
-        _finish(graph, produced[0], "label", element_type(dtype), flat=True)
-        _finish(graph, produced[1], scores, TensorProto.DOUBLE)
+        finish(graph, produced[0], "label", element_type(dtype), flat=True)
+        finish(graph, produced[1], scores, TensorProto.DOUBLE)
         return TensorSpec("label", dtype, (None,)), TensorSpec(scores, "float64", (None, len(classes)))
-    scores = "decision_scores"
-    _finish(graph, produced[1], scores, TensorProto.DOUBLE)
-    graph.graph.initializer.append(helper.make_tensor("decision_class", TensorProto.INT64, [], [1]))
-    graph.graph.initializer.append(
-        helper.make_tensor("decision_threshold", TensorProto.DOUBLE, [], [decision.threshold])
-    )
-    graph.graph.node.append(helper.make_node("Gather", [scores, "decision_class"], ["decision_score"], axis=1))
-    graph.graph.node.append(helper.make_node("Greater", ["decision_score", "decision_threshold"], ["decision_made"]))
-    _finish(graph, "decision_score", decision.score, TensorProto.DOUBLE)
-    _finish(graph, "decision_made", decision.name, TensorProto.BOOL)
-    return TensorSpec(decision.score, "float64", (None,)), TensorSpec(decision.name, "bool", (None,))
-
-
-def _finish(graph: onnx.ModelProto, source: str, name: str, kind: int, *, flat: bool = False) -> None:
-    """Give the tensor ``source`` out as ``name`` in the dtype ``kind``, as [N] if ``flat``."""
-    if flat:
-        graph.graph.initializer.append(helper.make_tensor(f"{name}_shape", TensorProto.INT64, [1], [-1]))
-        graph.graph.node.append(helper.make_node("Reshape", [source, f"{name}_shape"], [f"{name}_flat"]))
-        source = f"{name}_flat"
-    for node in graph.graph.node:  # a tensor of skl2onnx's may already have the name
-        if name in node.output:
-            node.output[:] = [f"{name}_0" if value == name else value for value in node.output]
-            for other in graph.graph.node:
-                other.input[:] = [f"{name}_0" if value == name else value for value in other.input]
-            source = f"{name}_0" if source == name else source
-    if kind == TensorProto.STRING:
-        graph.graph.node.append(helper.make_node("Identity", [source], [name]))
-    else:
-        graph.graph.node.append(helper.make_node("Cast", [source], [name], to=kind))
+    return decide(graph, produced[1], decision)

@@ -175,6 +175,20 @@ def test_any_set_of_categories_is_one_condition(coded: bool, unknown: bool, miss
                 assert side(splits, 0, code) == (value <= 0.5)
 
 
+@pytest.mark.parametrize("missing", [None, 30.5, 3.0], ids=["never missing", "as unknown", "another way"])
+def test_an_unknown_category_amid_ordered_ones_leaves_each_split_a_cut(missing: float | None) -> None:
+    """It goes the way of a missing value, unless that is answered and goes a way of its own."""
+    values = (*map(float, range(60)), 30.5, *([] if missing is None else [missing]))
+    block, column = categories(values, coded=True, whole=True, unknown=True, missing=missing is not None)
+    thresholds = [2.0, 20.0, 30.5, 45.0, 58.5]
+    splits = pulled(block, thresholds, [True] * 5, finite={0: column}, nullable=missing is not None)
+    assert bool(splits.members) == (missing == 3.0)
+    assert bool(splits.holes) == (missing != 3.0)
+    for code, value in zip(column.codes.tolist(), values, strict=True):
+        read = math.nan if splits.holes and code == -1.0 else code  # as the graph does before any split
+        assert [bool(side(splits, i, read)) for i in range(5)] == [value <= threshold for threshold in thresholds]
+
+
 def test_a_missing_feature_goes_where_the_source_sends_it() -> None:
     """An encoder may make unknown ones missing: that is not their value."""
     for missing_left in (True, False):

@@ -18,7 +18,14 @@ from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from edge_runtime.converters import Conversion, convert
@@ -293,3 +300,21 @@ def test_what_mixes_columns_is_only_checked(step: Any) -> None:
     conversion = convert(make_pipeline(step, LogisticRegression(max_iter=1000)).fit(ROWS, KIND), data=ROWS)
     assert any("PCA is not known to work column by column" in text for text in conversion.report.statements)
     assert not is_exact(conversion)
+
+
+def test_a_target_encoder_of_many_categories_costs_no_more_than_an_ordinal_one() -> None:
+    """Categories are numbered by their encoded values, so a split is a cut through them; unknown ones lie amid."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"merchant": rng.integers(0, 300, 4000).astype(str), "amount": rng.normal(size=4000)})
+    target = (np.sin(rows.merchant.astype(int)) + rows.amount > 0).to_numpy()
+    sizes = []
+    for encoder in (TargetEncoder(), OrdinalEncoder()):
+        steps = make_column_transformer((encoder, ["merchant"]), remainder="passthrough")
+        model = make_pipeline(steps, HistGradientBoostingClassifier(max_iter=10, random_state=0)).fit(rows, target)
+        conversion = convert(model, data=rows)
+        sizes.append(len(conversion.contents["graph.onnx"]))
+        if isinstance(encoder, TargetEncoder):
+            tried = rows.head(300).assign(merchant=["unknown", "", *rows.merchant[2:300]])
+            found = conversion.model().predict(tried)["probabilities"]
+            assert np.abs(found - model.predict_proba(tried)).max() < 1e-12
+    assert sizes[0] < 1.5 * sizes[1]
