@@ -196,8 +196,10 @@ def read_bytes(name: str) -> bytes:
 
 
 def parse(text: str, place: str) -> Any:
-    """The JSON value of ``text``, strictly: a key twice, NaN and what is beyond float64 raise ValueError. Where ``place``
-    names the line that ``text`` is, it begins the message, and too deep a nesting is such an error as well."""
+    """The JSON value of ``text``, strictly: a key twice, NaN and what is beyond float64 raise ValueError.
+
+    Where ``place`` names the line that ``text`` is, it begins the message, and too deep a nesting is such an error as
+    well."""
     if not place:
         return DECODER.decode(text)
     try:

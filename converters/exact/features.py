@@ -15,7 +15,7 @@ Imported as edge_runtime.converters.exact.features.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ __all__ = ["ZERO", "Block", "Feature", "FiniteColumn", "Hole", "Splits", "pull_b
 
 Floats = NDArray[np.float64]
 ZERO = float(np.float32(1e-35))  # LightGBM's kZeroThreshold: what lies within counts as zero
+MOST_MEMBERS = 8  # the operator holds a node for each: of more, a set costs more than what makes a cut of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,9 @@ def pull_back(
         np.zeros(n, np.int64), np.zeros(n, bool), {}, np.zeros(n), np.zeros(n, bool), np.zeros(n, bool),
         np.zeros(n, bool), np.zeros(n, bool), np.full(n, -1, np.int8),
     )  # fmt: skip
+    columns = np.array([f.column for block in blocks for f in block.features], np.int64)
+    seen, ways = np.unique(columns[np.unique(feature)], return_counts=True)
+    alone = {c for c in seen[ways == 1].tolist() if c in finite and finite[c].coded and finite[c].unknown}
     start = 0
     for block in blocks:
         stop = start + len(block.features)
@@ -153,7 +157,9 @@ def pull_back(
         if len(numbers):
             _pull_numbers(block, numbers, feature[numbers] - start, conditions, bounds, nullable, whole, splits)
         if len(sets):
-            _pull_sets(block, sets, feature[sets] - start, conditions, finite, splits)
+            lefts = _pull_sets(block, sets, feature[sets] - start, conditions, finite, splits)
+            for c in alone & set(splits.column[sets].tolist()):
+                _unknown_as_missing(c, finite[c], {i: lefts[i] for i in sets.tolist() if splits.column[i] == c}, splits)
         start = stop
     _check_columns(splits, feature)
     return splits
@@ -299,8 +305,10 @@ def _pull_sets(
     conditions: Conditions,
     finite: dict[int, FiniteColumn],
     splits: Splits,
-) -> None:
+) -> dict[int, NDArray[np.bool_]]:
+    """Which of a column's ``inputs`` go left, by split."""
     tables: dict[int, Floats] = {}
+    lefts: dict[int, NDArray[np.bool_]] = {}
     for position, feature in zip(index.tolist(), local.tolist(), strict=True):
         column = int(splits.column[position])
         if column not in tables:
@@ -315,7 +323,28 @@ def _pull_sets(
         if int(conditions.feature[position]) in conditions.zero_missing:
             missing |= np.abs(value) <= ZERO
         left = np.where(missing, conditions.missing_left[position], left)
+        lefts[position] = left
         _place_set(finite[column], left, position, splits)
+    return lefts
+
+
+def _unknown_as_missing(column: int, known: FiniteColumn, lefts: dict[int, NDArray[np.bool_]], splits: Splits) -> None:
+    """Where only the unknown category, whose place in the order is the first, keeps a cut from being one: it goes the
+    way of a missing value, which each split is free to choose, if missing ones go that way or never come."""
+    count = len(known.codes) - 1 - known.missing
+    sides = np.array(list(lefts.values()))
+    one_cut = ((sides[:, 1:count] != sides[:, : count - 1]).sum(axis=1) <= 1).all()
+    if not one_cut or not any(len(splits.members.get(i, ())) > MOST_MEMBERS for i in lefts):
+        return
+    if known.missing and (sides[:, count] != sides[:, count + 1]).any():
+        return
+    inputs, codes = known.inputs[: count + 1], np.append(known.codes[:count], np.nan)
+    without = replace(known, inputs=inputs, codes=codes, unknown=False, missing=True)
+    splits.holes[column] = Hole(-1.0, -1.0, np.nan)
+    for i, left in lefts.items():
+        splits.members.pop(i, None)
+        splits.equal[i], splits.constant[i] = False, -1
+        _place_set(without, left[: count + 1], i, splits)
 
 
 def _place_set(known: FiniteColumn, left: NDArray[np.bool_], position: int, splits: Splits) -> None:

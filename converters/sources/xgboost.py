@@ -116,7 +116,10 @@ def open(path: str) -> Any:
         written = child.run(REWRITING, path)
     except child.ChildError as error:
         raise _not_read(path, re.sub(r"^\[[\d:]+\] \S+: ", "", str(error))) from error
-    model = json.loads(written)
+    try:
+        model = json.loads(written)
+    except ValueError as error:  # a name or an attribute of other bytes, which XGBoost hands on as they are
+        raise _not_read(path, "a text in it is not UTF-8") from error
     try:
         _check(model)
     except UnsupportedModelError as error:
@@ -154,6 +157,10 @@ def _check(model: dict[str, Any]) -> None:
         features = np.array(tree["split_indices"])[left >= 0]
         categories = np.array(tree["categories"])
         fits = 0 <= target < targets and ((features >= 0) & (features < size["num_feature"])).all()
+        # A leaf has -1 for its children; one that is a vector, in place of the right child, the vector's number.
+        most = len(tree.get("leaf_weights", ())) // max(int(tree["tree_param"]["size_leaf_vector"]), 1)
+        ends = right[left < 0]
+        fits &= (left >= -1).all() and (ends >= -1).all() and (ends < most).all()
         if not fits or not ((categories >= 0) & (categories < 2**24)).all():
             raise UnsupportedModelError(f"tree {tree['id']} asks for what there is not", advice="save the model anew")
         _reached(left, right)

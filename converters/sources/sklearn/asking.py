@@ -8,6 +8,7 @@ Imported as edge_runtime.converters.sources.sklearn.asking.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,9 @@ from ...source import Request
 from .answers import quietly
 from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, read_together
+from .rules import RULES, is_missing
 
-__all__ = ["UNKNOWN_TEXT", "Asked", "arriving", "decided"]
-
-UNKNOWN_TEXT = "\x00 a text that no one trained on"
+__all__ = ["Asked", "arriving", "decided"]
 
 
 def decided(outputs: dict[str, NDArray[Any]], decision: Decision | None) -> dict[str, NDArray[Any]]:
@@ -51,7 +51,8 @@ class Asked:
             self.frame = as_trained(self.frame, head.categories)
         # An array's columns go by position, so it has them all.
         everything = list(range(self.frame.shape[1]))
-        groups = read_together(transformer, self.frame)
+        self.entries = read_together(transformer, self.frame)
+        groups = [group for _, group in self.entries]
         self.used = everything if names_of(model) is None else sorted(set(itertools.chain(*groups)))
         dtypes = ["float64"] * self.frame.shape[1]  # of columns that nobody looks at
         for c in self.used:
@@ -61,6 +62,8 @@ class Asked:
         self.dtypes = [dtypes[c] for c in self.used]
         self.model = on_one_thread(model)
         self.least: dict[int, float] = {}
+        self.refused: dict[tuple[int, str, str], str] = {}  # why, or ""
+        self.refusals: list[tuple[list[str], float, str]] = []
         self.check_typical()
 
     def narrow(self, column: int, least: float) -> None:
@@ -83,19 +86,67 @@ class Asked:
         return (f"{text} the value were missing",) if begin else ()
 
     def call(self, rows: Any) -> Any:
-        with quietly():
-            return self.model.predict(rows) if hasattr(self.model, "predict") else self.model.transform(rows)
+        return self.model.predict(rows) if hasattr(self.model, "predict") else self.model.transform(rows)
 
     def answers(self, column: int, value: Any) -> bool:
         """Whether the source answers a row of typical values with ``value`` in this column."""
+        return self.answers_each([(column, value)])[0]
+
+    def answers_each(self, asked_for: Sequence[tuple[int, Any]]) -> list[bool]:
+        """Whether the source answers a row of typical values with the value in the column, for each of these."""
+        found = [False] * len(asked_for)
+        with quietly():
+            # A whole number's column is of another dtype where one is missing.
+            for missing in (False, True):
+                left = [k for k, (_, value) in enumerate(asked_for) if is_missing(value) == missing]
+                left = [k for k in left if not self.refused_at_once(*asked_for[k])]
+                many = len(left)  # together; after a refusal alone, then ever more
+                while left:
+                    if self.answers_all([asked_for[k] for k in left[:many]]):
+                        for k in left[:many]:
+                            found[k] = True
+                    elif many > 1:
+                        many = 1
+                        continue
+                    left, many = left[many:], many * 2 if found[left[0]] else 1
+        return found
+
+    def answers_all(self, asked_for: list[tuple[int, Any]]) -> bool:
+        n = len(asked_for)
+        given: dict[int, list[Any]] = {}
+        for k, (column, value) in enumerate(asked_for):
+            given.setdefault(column, [self.rows.typical[self.used[column]]] * n)[k] = value
         try:
-            kind: Any = object if isinstance(value, str) or value is None else None
-            if self.dtypes[column] in INTEGER_RANGE and value is not None and value == value:
-                kind = self.dtypes[column]  # as the app has it: some take no float for a whole number
-            self.call(self.rows.build(self.used, {self.used[column]: np.array([value], kind)}, 1))
+            rows = {self.used[column]: self.as_given(column, values) for column, values in given.items()}
+            self.call(self.rows.build(self.used, rows, n))
         except (ValueError, TypeError):
             return False
         return True
+
+    def as_given(self, column: int, values: list[Any]) -> NDArray[Any]:
+        kind: Any = object if any(isinstance(value, str) or value is None for value in values) else None
+        if self.dtypes[column] in INTEGER_RANGE and not any(map(is_missing, values)):
+            kind = self.dtypes[column]  # as the app has it: some take no float for a whole number
+        return np.array(values, kind)
+
+    def refused_at_once(self, column: int, value: Any) -> bool:
+        """Whether a step that this column enters first refuses the value in any column, as scikit-learn's check of a
+        whole array does: asked for one column, it is known for all beside it."""
+        for number, (step, group) in enumerate(self.entries):
+            if self.used[column] not in group or type(step) not in RULES or type(value) is not float:
+                continue
+            if any(self.rows.dtypes[c] not in ("float32", "float64") for c in group):
+                continue
+            key = number, self.dtypes[column], repr(value)
+            if key not in self.refused:
+                rows = self.rows.build(group, {self.used[column]: np.array([value])}, 1)
+                reason = self.refused[key] = whole_refused(step, rows)
+                if reason:
+                    alike = [self.rows.names[c] for c in group if self.rows.dtypes[c] == self.dtypes[column]]
+                    self.refusals.append((alike, value, reason))
+            if self.refused[key]:
+                return True
+        return False
 
     def is_sparse(self, transformer: Any) -> bool:
         """Whether ``transformer`` (None = none) hands a sparse matrix on."""
@@ -106,7 +157,8 @@ class Asked:
 
     def check_typical(self) -> None:
         try:
-            self.call(self.rows.build(self.used, {}, 1))
+            with quietly():
+                self.call(self.rows.build(self.used, {}, 1))
         except (ValueError, TypeError, KeyError) as error:
             raise UnsupportedModelError(
                 f"the source refuses a row of its own data ({str(error).splitlines()[0]})",
@@ -114,12 +166,30 @@ class Asked:
             ) from error
 
     def build(self, frame: pd.DataFrame) -> Any:
-        """A frame of app values as the source takes it. Raises ValueError for what was narrowed away."""
+        """A frame of app values as the source takes it. Raises ValueError for what was narrowed away, and for a row
+        with a number that a first step has refused."""
         names = self.rows.names
         for column, least in self.least.items():
             if (pd.to_numeric(frame[self.names[column]]) < least).any():
                 raise ValueError(f"column {self.names[column]!r} has a number below {least!r}")
+        for alike, value, reason in self.refusals if len(frame) == 1 else ():  # row after row, and each a wide one
+            row = frame[alike].to_numpy(np.float64, na_value=np.nan)
+            if (np.isnan(row) if value != value else row == value).any():
+                raise ValueError(reason)
+        if all(map(pd.api.types.is_object_dtype, frame.dtypes)):
+            values = frame[[names[c] for c in self.used]].to_numpy()
+            return self.rows.build(self.used, dict(zip(self.used, values.T, strict=True)), len(frame))
         return self.rows.build(self.used, {c: frame[names[c]].to_numpy() for c in self.used}, len(frame))
+
+
+def whole_refused(step: Any, rows: Any) -> str:
+    """Why ``step`` refuses an array for a number in it, whatever the column; empty where it does not."""
+    try:
+        step.transform(rows)
+    except ValueError as error:
+        reason = str(error)
+        return reason if reason.startswith(("Input X contains NaN", "Input X contains infinity")) else ""
+    return ""
 
 
 def frame_of(model: Any, request: Request) -> pd.DataFrame:

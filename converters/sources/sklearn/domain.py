@@ -20,7 +20,8 @@ from ...exact.features import Block, FiniteColumn, Splits
 from ...exact.lattice import from_ordinal, last_true, to_ordinal
 from ...exact.region import Cell, Region
 from ...exact.trees import cut_columns, zero_columns
-from .asking import UNKNOWN_TEXT, Asked
+from ..tried_columns import UNKNOWN_TEXT
+from .asking import Asked
 
 __all__ = ["Domain", "ask_domain"]
 
@@ -75,7 +76,8 @@ class Domain:
 def ask_domain(asked: Asked, blocks: list[Block], categories: dict[int, list[Any]], input_dtype: str) -> Domain:
     """The domain of every column; ``categories`` are those of the encoders. Raises UnsupportedModelError."""
     app = asked.dtypes
-    nullable = tuple(asked.answers(i, np.nan if dtype != "str" else None) for i, dtype in enumerate(app))
+    nullable = tuple(asked.answers_each([(i, np.nan if dtype != "str" else None) for i, dtype in enumerate(app)]))
+    _put_in_order(blocks, categories, app)
     finite, open_ = _finite(asked, categories, app, nullable)
     closed = {i for i, answered in open_.items() if not answered}
     bounds = _bounds(asked, blocks, app, input_dtype, closed)
@@ -93,8 +95,9 @@ def _bounds(
 ) -> dict[int, tuple[float, float]]:
     """The numbers that the source answers, per number column: tried with infinities, and where those are refused,
     searched for the last one whose features are finite. ``closed`` columns are bound by their categories."""
+    numbers = [i for i, dtype in enumerate(app) if dtype.startswith("float")]
+    infinite = {sign: _answered(asked, dict.fromkeys(numbers, sign * np.inf)) for sign in (-1.0, 1.0)}
     bounds: dict[int, tuple[float, float]] = {}
-    searched: dict[bool, list[int]] = {False: [], True: []}
     for i, dtype in enumerate(app):
         if dtype == "bool":
             bounds[i] = (0.0, 1.0)
@@ -104,12 +107,11 @@ def _bounds(
             bounds[i] = float(max(low, -exact)), float(min(high, exact))
         elif dtype != "str":
             most = float(np.finfo(np.float32).max) if dtype == "float32" else MAX
-            bounds[i] = (
-                -np.inf if asked.answers(i, -np.inf) else -most, np.inf if asked.answers(i, np.inf) else most
-            )  # fmt: skip
-        for upper in (False, True) if i in bounds and i not in closed and dtype != "bool" else ():
-            if not asked.answers(i, bounds[i][upper]):
-                searched[upper].append(i)
+            bounds[i] = -np.inf if i in infinite[-1.0] else -most, np.inf if i in infinite[1.0] else most
+    tried = [i for i in bounds if i not in closed and app[i] != "bool"]
+    searched = {
+        upper: sorted(set(tried) - _answered(asked, {i: bounds[i][upper] for i in tried})) for upper in (False, True)
+    }
     for upper, columns in searched.items():
         sign = 1.0 if upper else -1.0
         outermost = {i: abs(bounds[i][upper]) for i in columns}
@@ -122,6 +124,11 @@ def _bounds(
                 filled = not {"fill", "missing"}.isdisjoint(steps[steps.index("gap") :])
                 _leave_out_the_gap(asked, block, j, bounds, filled=filled)
     return bounds
+
+
+def _answered(asked: Asked, values: dict[int, Any]) -> set[int]:
+    """The columns for which the source answers their value."""
+    return {i for i, yes in zip(values, asked.answers_each(list(values.items())), strict=True) if yes}
 
 
 def _leave_out_the_gap(
@@ -185,15 +192,16 @@ def _last_finite(asked: Asked, blocks: list[Block], widest: dict[int, float], si
         start = np.array([sign * float(asked.rows.typical[asked.used[i]]) for i in own])
         for i, value in zip(own, last_true(holds, start, np.array([widest[i] for i in own])), strict=True):
             found[i] = sign * min(float(value), sign * found[i] if i in found else np.inf)
+    with np.errstate(over="ignore"):
+        beyond = _answered(asked, {i: float(np.nextafter(value, sign * np.inf)) for i, value in found.items()})
+    refused = set(found) - beyond - _answered(asked, {i: found[i] for i in found if i not in beyond})
+    for i in beyond:  # a step before the model refuses, and reads wider floats than the model does
+        found[i] = _last_answered(asked, i, found[i], sign * widest[i])
+    for i in refused:  # a step in between refuses: what a scaler made infinite
+        found[i] = _last_answered(asked, i, float(asked.rows.typical[asked.used[i]]), found[i])
+    answered = _answered(asked, found)
     for i in widest:
-        with np.errstate(over="ignore"):
-            beyond = float(np.nextafter(found.get(i, 0.0), sign * np.inf))
-        if i in found and asked.answers(i, beyond):
-            # A step before the model refuses, and reads wider floats than the model does.
-            found[i] = _last_answered(asked, i, found[i], sign * widest[i])
-        elif i in found and not asked.answers(i, found[i]):  # a step in between refuses: what a scaler made infinite
-            found[i] = _last_answered(asked, i, float(asked.rows.typical[asked.used[i]]), found[i])
-        if i not in found or not asked.answers(i, found[i]):
+        if i not in answered:
             raise UnsupportedModelError(
                 f"the source refuses large values of column {asked.names[i]!r} for a reason of its own",
                 advice="convert with data whose first row the source answers",
@@ -214,13 +222,16 @@ def _finite(
     """Columns by their categories, and whether a value outside these is answered."""
     finite: dict[int, FiniteColumn] = {}
     open_: dict[int, bool] = {}
+    unseen: dict[int, Any] = {
+        i: UNKNOWN_TEXT if app[i] == "str" else _unseen(categories[i], app[i]) for i in categories
+    }
+    taken = _answered(asked, {i: value for i, value in unseen.items() if value is not None})
     for i, known in categories.items():
         text = app[i] == "str"
         if app[i] == "bool":
             known[:] = [value for value in (False, True) if asked.answers(i, value)]
-        unknown: Any = UNKNOWN_TEXT if text else _unseen(known, app[i])
-        open_[i] = unknown is not None and asked.answers(i, unknown)
-        inputs = [*known, *([unknown] if open_[i] else []), *([None] if nullable[i] else [])]
+        open_[i] = i in taken
+        inputs = [*known, *([unseen[i]] if open_[i] else []), *([None] if nullable[i] else [])]
         codes = [float(j) for j in range(len(known))] if text else [float(v) for v in known]
         codes += [-1.0] * open_[i] + [np.nan] * nullable[i]
         made = np.empty(len(inputs), object)
@@ -228,6 +239,22 @@ def _finite(
         whole = text or app[i] in INTEGER_RANGE or app[i] == "bool"
         finite[i] = FiniteColumn(made, np.array(codes), text, whole, open_[i], nullable[i])
     return finite, open_
+
+
+def _put_in_order(blocks: list[Block], categories: dict[int, list[Any]], app: list[str]) -> None:
+    """Number the texts of a column that makes one feature by the values that their encoder gives them: then a split is
+    a cut through the numbers."""
+    for block in blocks:
+        for j, feature in enumerate(block.features):
+            i = feature.column
+            ways = sum(other.column == i for each in blocks for other in each.features)
+            known = categories.get(i, [])
+            if ways > 1 or not feature.encoded or app[i] != "str" or len(known) < 3:
+                continue
+            inputs = np.empty(len(known), object)
+            inputs[:] = known
+            values = block.seen({i: inputs}, len(known))[:, j]
+            known[:] = inputs[np.argsort(values, kind="stable")].tolist()
 
 
 def _unseen(known: list[Any], dtype: str) -> Any:

@@ -51,6 +51,16 @@ class Rows:
 
     def build(self, columns: list[int], given: dict[int, NDArray[Any]], n: int) -> Any:
         """Rows of ``columns``: values where given, the typical one elsewhere; as the source takes them."""
+        kinds = {"" if isinstance(self.kinds[c], pd.CategoricalDtype) else self.dtypes[c] for c in columns}
+        if kinds in ({"float32"}, {"float64"}):  # as below, at once: wide rows are built by the thousand
+            block = np.empty((len(columns), n), kinds.pop())
+            block[:] = np.array([self.typical[c] for c in columns], np.float64)[:, None]
+            for k, c in enumerate(columns):
+                if c in given:
+                    block[k] = self.column(c, given[c], False)
+            if self.positional:
+                return np.array(block.T, order="C")
+            return pd.DataFrame(block.T, columns=[self.names[c] for c in columns])
         narrow = self.beside if any(self.dtypes[c] == "float32" for c in columns) else frozenset()
         made: dict[str, Any] = {}
         for c in columns:
@@ -91,19 +101,20 @@ class Rows:
         return values.astype(np.float32 if narrow and fits else np.float64)
 
 
-def read_together(transformer: Any, frame: pd.DataFrame) -> list[list[int]]:
-    """Positions of the frame's columns, by the transformer that they enter side by side: such are of one dtype before
-    anything is computed. A column that is in none is not looked at."""
+def read_together(transformer: Any, frame: pd.DataFrame) -> list[tuple[Any, list[int]]]:
+    """Each transformer that columns enter first (None, "passthrough" = none), and the positions of those that enter it
+    side by side: such are of one dtype before anything is computed. A column that is in none is not looked at."""
     first = first_of(transformer)
     if isinstance(first, FeatureUnion):
         return [group for _, part in first.transformer_list for group in read_together(part, frame)]
     if not isinstance(first, ColumnTransformer):
-        return [list(range(frame.shape[1]))]
+        return [(first, list(range(frame.shape[1])))]
     groups = []
     for _, part, columns in first.transformers_:
         if not (isinstance(part, str) and part == "drop"):
             places = _get_column_indices(frame, columns)
-            groups += [[places[i] for i in group] for group in read_together(part, frame.iloc[:, places])]
+            inner = read_together(part, frame.iloc[:, places])
+            groups += [(step, [places[i] for i in group]) for step, group in inner]
     return groups
 
 

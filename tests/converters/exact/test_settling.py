@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -40,6 +40,7 @@ def test_scores_at_the_knots_have_the_bits_of_the_source(
     finish = made.finish_array(1)
     wide = np.diff(x, prepend=-np.inf, append=np.inf) > 16 * (apart + UNIT)
     kept = x[wide[:-1] & wide[1:]]
+    assume(len(kept))  # scikit-learn answers no empty table
     found = finish((kept + apart * moved)[:, None])["probabilities"][:, 1]
     assert found.tolist() == regression.predict(kept).tolist()
     tried = np.linspace(-5.0, 5.0, 200)

@@ -578,6 +578,20 @@ FORGED: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut off": (lambda: forged(lambda learner, tree: None)[:700], "EOF"),
     "a circle": (lambda: forged(put("left_children", 1, 0)), "crashes|do not form a tree"),
     "a feature that there is not": (lambda: forged(put("split_indices", 0, 999)), "asks for what there is not|crashes"),
+    "a leaf with a right child": (
+        lambda: forged(lambda learner, tree: put("right_children", tree["left_children"].index(-1), -9)(learner, tree)),
+        "asks for what there is not",
+    ),
+    "a leaf whose left child is none": (
+        lambda: forged(lambda learner, tree: put("left_children", tree["left_children"].index(-1), -9)(learner, tree)),
+        "asks for what there is not|crashes",
+    ),
+    "a name that is not UTF-8": (
+        lambda: forged(lambda learner, tree: learner.update(feature_names=["a", "b", "c", "?!"])).replace(
+            b"?!", b"\xad"
+        ),
+        "a text in it is not UTF-8",
+    ),
     "a base score of 7": (
         lambda: forged(lambda learner, tree: learner["learner_model_param"].update(base_score="[7E0]")),
         "base_score must be in",

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
 
 from edge_runtime.converters import Conversion, convert
+from edge_runtime.converters.sources.sklearn.asking import Asked
 from edge_runtime.errors import InputError, UnsupportedModelError
 
 ROWS, BENIGN = load_breast_cancer(return_X_y=True)
@@ -120,3 +123,28 @@ def test_a_step_in_the_middle_may_set_the_range() -> None:
             conversion.model().predict(row)
         with pytest.raises(ValueError, match="infinity"), np.errstate(all="ignore"):
             model.predict(row)
+
+
+def test_columns_that_a_first_step_refuses_alike_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of questions does not grow with the columns, and what is found stays what the source says."""
+    asked: list[int] = []
+    given = Asked.call
+
+    def counted(self: Asked, rows: Any) -> Any:
+        asked.append(len(rows))
+        return given(self, rows)
+
+    monkeypatch.setattr(Asked, "call", counted)
+    rows = np.random.default_rng(0).normal(size=(200, 40))
+    model = make_pipeline(StandardScaler(), hist()).fit(rows, rows[:, 0] > 0)
+    columns = convert(model, data=rows).manifest.schema.columns
+    assert len(asked) < 20
+    most = float(np.finfo(np.float64).max)
+    assert {(column.low, column.high, column.nullable) for column in columns} == {(-most, most, True)}
+
+
+def test_one_column_that_is_refused_does_not_decide_for_those_beside_it() -> None:
+    """Only the first column has an imputer, and the model behind refuses a missing value."""
+    steps = ColumnTransformer([("filled", SimpleImputer(), [0])], remainder="passthrough")
+    _, conversion = converted(steps, LogisticRegression(max_iter=5000))
+    assert [column.nullable for column in conversion.manifest.schema.columns] == [True, False, False]
