@@ -82,6 +82,8 @@ def convert(
 ) -> None:
     """Convert SOURCE, a trained model in a file or in MLflow, and compare it with itself on every row of ROWS.
 
+    In a file: .joblib and .pkl (with --trust), LightGBM's .txt, XGBoost's .json and .ubj, CatBoost's .cbm, .onnx.
+
     In MLflow: models:/NAME@ALIAS, models:/NAME/VERSION, runs:/ID/NAME, or the folder of a model.
 
     Nothing is written unless all labels are equal and all numbers within tolerance: the exit status is then 1, and the
