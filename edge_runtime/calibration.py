@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from .exponential import exp, exp_array, softmax, softmax_array
 from .logarithm import log, log_array
 
-__all__ = ["CALIBRATIONS", "calibration", "calibration_of_many", "is_map"]
+__all__ = ["calibration", "calibration_of_many", "is_map"]
 
 Floats = NDArray[np.float64]
-CALIBRATIONS = ("sigmoid", "isotonic", "temperature")
 NEAR_ZERO = 1e-12  # added to a probability before its logarithm is taken
 
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import BundleError, IntegrityError
 
@@ -44,13 +43,12 @@ END_FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One entry: ``method`` "stored" or "deflate", ``data`` as stored, ``size`` in bytes and ``crc`` of the content."""
 
     name: str
     method: str
-    data: bytes | memoryview = field(repr=False)
+    data: bytes | memoryview
     size: int
     crc: int
 

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,7 @@ class VerificationReport:
         return not self.problems
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One golden row: app values of a record, or tensors by name; and the outputs. Of a tensor output that was read,
     ``positions`` are the places that were kept, and ``shapes`` says what shape the whole has."""
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .calibration import CALIBRATIONS, calibration, calibration_of_many, is_map
 from .canonical import take
 from .errors import BundleError
 from .exponential import exp, exp_array, softmax, softmax_array
@@ -30,6 +29,7 @@ NumbersOfMany = Callable[[Floats], Floats]
 
 PREDICTIONS = ("identity", "exp", "expit", "signed_square")
 SIMPLE = (*PREDICTIONS, "logistic", "softmax", "one_vs_rest", "share")
+CALIBRATIONS = ("sigmoid", "isotonic", "temperature")
 JOINED = ("mean", *CALIBRATIONS)
 DEEPEST = 8
 
@@ -88,6 +88,10 @@ class Link:
             raise BundleError("the parts of an ending do not add up to its raw sums")
         if (self.kind in CALIBRATIONS) != bool(self.maps):
             raise BundleError(f"the ending's part {self.kind} has another number of maps than {len(self.maps)}")
+        if not self.maps:
+            return
+        from .calibration import is_map  # few endings have maps, and every start would pay for them
+
         if not all(is_map(self.kind, numbers) for numbers in self.maps):
             raise BundleError(f"a map of the ending's part {self.kind} does not have the numbers that it needs")
 
@@ -120,6 +124,8 @@ class Link:
             return weighted(self.parts, self.scale, count)
         if self.kind in CALIBRATIONS:
             scores = self.parts[0].one(1 if self.alone else count)
+            from .calibration import calibration
+
             calibrated = calibration(self.kind, self.maps, count, logits=self.parts[0].kind == "identity")
             return lambda raw: calibrated(scores(raw))
         return simple(self.kind, self.scale, pair=self.width < count)
@@ -130,6 +136,8 @@ class Link:
             return weighted_of_many(self.parts, self.scale, count)
         if self.kind in CALIBRATIONS:
             scores = self.parts[0].many(1 if self.alone else count)
+            from .calibration import calibration_of_many
+
             calibrated = calibration_of_many(self.kind, self.maps, count, logits=self.parts[0].kind == "identity")
             return lambda raw: calibrated(scores(raw))
         return simple_of_many(self.kind, self.scale, pair=self.width < count)

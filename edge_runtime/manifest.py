@@ -8,7 +8,7 @@ docs/bundle-format.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .canonical import dumps, loads, take
 from .ending import Ending
@@ -24,8 +24,7 @@ __all__ = ["FORMAT_VERSION", "Certificate", "Entry", "Manifest", "Variant"]
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One file in the container: ``method`` "stored" or "deflate", ``stored`` and ``size`` in bytes, ``crc`` (CRC-32)
     of its content, ``sha256`` of the stored bytes (64 hex digits)."""
 
@@ -37,7 +36,7 @@ class Entry:
     sha256: str
 
     def to_json(self) -> dict[str, Any]:
-        return {field: getattr(self, field) for field in self.__slots__}
+        return self._asdict()
 
     @classmethod
     def from_json(cls, data: object) -> Entry:
