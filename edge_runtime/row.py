@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .errors import InputError
 from .session import ERRORS, failed
 from .tables import check_keys
 from .values import Coder, FloatCoder, IntegerCoder
@@ -64,7 +65,7 @@ def compile_row(
     scope: dict[str, Any] = {
         "local": local, "new_slot": new_slot, "get": get, "slow": slow, "pack": packer.pack_into, "options": options,
         "finish": finish, "nan": float("nan"), "StructError": struct.error,
-        "ERRORS": ERRORS, "failed": failed,
+        "ERRORS": ERRORS, "failed": failed, "InputError": InputError,
     }  # fmt: skip
     checks: list[str] = []
     for i, coder in enumerate(coders):
@@ -82,7 +83,8 @@ def compile_row(
             f"        {', '.join(names)} = get(row)",
             *checks,
             f"        pack(buffer, 0, {', '.join(names[i] for i in order)})",
-            "    except (KeyError, TypeError, OverflowError, StructError):",
+            # InputError as well: where two values are wrong, it is the schema's order that says which is named.
+            "    except (KeyError, TypeError, OverflowError, StructError, InputError):",
             "        return slow(row)",
             "    try:",
             "        run(binding, options)",
