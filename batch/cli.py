@@ -136,7 +136,7 @@ def summary(report: BatchReport) -> str:
     time = duration_text(report.seconds * 1e9)
     lines = [f"{count}{files} scored by {report.model} {report.model_version} in {time}{speed}"]
     if report.not_taken:
-        lines.append(f"  not taken by the model: {', '.join(report.not_taken)}")
+        lines.append(f"  not taken by the model: {', '.join(name or repr(name) for name in report.not_taken)}")
     for name, labels in report.labels.items():
         shown = [f"{value} {n:,} ({n / report.rows:.2%})" for value, n in list(labels.items())[:MOST_SHOWN]]
         more = f", … ({len(labels):,} in all)" if len(labels) > MOST_SHOWN else ""

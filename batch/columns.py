@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.answers import arrow_column
 from edge_runtime.errors import InputError
-from edge_runtime.rows import arrow_column
+from edge_runtime.rows import check_distinct
 from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, Schema
-from edge_runtime.tables import closest
+from edge_runtime.tables import closest, listing
 from edge_runtime.values import shorten
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ __all__ = [
     "Found",
     "added_by",
     "arrow_type",
+    "check_alike",
     "check_columns",
-    "check_distinct",
     "kept_of",
     "kinds_of",
     "types_within",
@@ -47,7 +48,9 @@ ACCEPTED = {
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The columns that scoring adds: the model's outputs, as Arrow fields, then STAMPS with one value for a run."""
+    """The columns that scoring adds: the model's outputs, as Arrow fields, then STAMPS with one value for a run.
+
+    ``stamps`` are these values by name, and ``texts`` the same where the time is text."""
 
     outputs: tuple[Any, ...]
     version: str
@@ -60,9 +63,25 @@ class Added:
         return (*(field.name for field in self.outputs), *STAMPS)
 
     @property
+    def stamps(self) -> dict[str, str | datetime]:
+        return dict(zip(STAMPS, (self.version, self.digest, self.timestamp), strict=True))
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return dict(zip(STAMPS, (self.version, self.digest, self.timestamp_text), strict=True))
+
+    @property
     def timestamp_text(self) -> str:
         """The time where it is text: ISO 8601."""
         return self.timestamp.isoformat().replace("+00:00", "Z")
+
+    def schema(self, kept: Any) -> Any:
+        """The Arrow schema of a table with these columns behind those of ``kept``."""
+        import pyarrow
+
+        kinds = pyarrow.string(), pyarrow.string(), pyarrow.timestamp("us", "UTC")
+        fields = [*kept, *self.outputs, *map(pyarrow.field, STAMPS, kinds)]
+        return pyarrow.schema(fields, kept.metadata)
 
 
 def added_by(model: Model) -> Added:
@@ -157,10 +176,17 @@ def check_columns(place: str, schema: Schema, found: Sequence[Found], *, typed: 
         raise InputError(f"{place}: {count} not fit the model: {', '.join(problems)}", expected=", ".join(expected))
 
 
-def check_distinct(place: str, names: Sequence[str]) -> None:
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{place}: two columns have one name", expected="distinct names", column=twice)
+def check_alike(found: Sequence[tuple[str, Any]], *, otherwise: str) -> None:
+    """Raise InputError, with the advice ``otherwise``, unless the schemas of all files, by name, are the same: what is
+    kept of them goes into one."""
+    first, there = found[0]
+    for name, here in found[1:]:
+        if here.equals(there):
+            continue
+        kinds = [{(field.name, str(field.type)) for field in each} for each in (here, there)]
+        differing = sorted({field for field, _ in kinds[0] ^ kinds[1]}) or ["their order"]
+        problem = f"{name}: other columns than {first} has ({', '.join(differing)})"
+        raise InputError(problem, expected=f"the same in all files of one output, or {otherwise}")
 
 
 def kept_of(place: str, names: Sequence[str], keep: Sequence[str] | None, added: Sequence[str]) -> tuple[str, ...]:
@@ -171,7 +197,7 @@ def kept_of(place: str, names: Sequence[str], keep: Sequence[str] | None, added:
     absent = [name for name in keep or () if name not in names]
     if absent:
         near = closest(absent[0], names)
-        there = f"{near!r}" if near else f"one of {', '.join(map(shorten, names[:10]))}"
+        there = f"{near!r}" if near else f"one of {listing(names)}"
         raise InputError(f"{place}: a column to keep is missing", expected=there, column=absent[0])
     kept = tuple(name for name in names if keep is None or name in keep)
     twice = [name for name in kept if name in added]

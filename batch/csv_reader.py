@@ -11,11 +11,11 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from edge_runtime.rows import reading
+from edge_runtime.rows import check_distinct, reading
 from edge_runtime.schema import Schema
 
 from .blocks import BUFFER, Block, opened
-from .columns import arrow_type, check_columns, check_distinct, kinds_of
+from .columns import arrow_type, check_columns, kinds_of
 from .places import Input, remote_failures
 from .texts import emptied, values_of
 

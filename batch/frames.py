@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from edge_runtime.answers import arrow_column
 from edge_runtime.errors import InputError
-from edge_runtime.rows import arrow_column
+from edge_runtime.rows import check_distinct, located
 
-from .columns import STAMPS, Added, Found, added_by, check_columns, check_distinct, kept_of, kinds_of
-from .locating import located
+from .columns import Added, Found, added_by, check_columns, kept_of, kinds_of
 
 if TYPE_CHECKING:
     from edge_runtime.model import Model
@@ -62,12 +62,11 @@ def with_answers(model: Model, frame: Any, keep: Sequence[str] | None, added: Ad
 def arrow_answers(frame: Any, kept: Any, outputs: dict[str, NDArray[Any]], added: Added) -> Any:
     import pyarrow
 
+    schema = added.schema(kept.schema)
     arrays = [*kept.columns, *map(arrow_column, outputs.values())]
-    kinds = pyarrow.string(), pyarrow.string(), pyarrow.timestamp("us", "UTC")
-    for value, kind in zip((added.version, added.digest, added.timestamp), kinds, strict=True):
-        arrays.append(pyarrow.repeat(pyarrow.scalar(value, kind), frame.num_rows))
-    fields = [*kept.schema, *added.outputs, *map(pyarrow.field, STAMPS, kinds)]
-    return type(frame).from_arrays(arrays, schema=pyarrow.schema(fields, kept.schema.metadata))
+    for name, value in added.stamps.items():
+        arrays.append(pyarrow.repeat(pyarrow.scalar(value, schema.field(name).type), frame.num_rows))
+    return type(frame).from_arrays(arrays, schema=schema)
 
 
 def pandas_kinds(frame: Any, model: Model) -> list[Found]:
@@ -97,8 +96,7 @@ def pandas_answers(kept: Any, outputs: dict[str, NDArray[Any]], added: Added) ->
             made[name] = pandas.array(array.tolist(), dtype="str") if array.dtype == object else array
         else:  # Python's lists, not Arrow's: pandas 3.1 writes those to Parquet and cannot read them again
             made[name] = pandas.Series(array.tolist(), dtype=object).to_numpy()
-    stamps = dict(zip(STAMPS, (added.version, added.digest, pandas.Timestamp(added.timestamp)), strict=True))
-    return kept.assign(**made, **stamps)
+    return kept.assign(**made, **added.stamps | {"score_timestamp": pandas.Timestamp(added.timestamp)})
 
 
 def is_frame(value: object) -> bool:

@@ -12,13 +12,12 @@ from itertools import chain
 from typing import Any
 
 from edge_runtime.errors import InputError
-from edge_runtime.rows import parse, reading, told
+from edge_runtime.rows import located, parse, reading, told
 from edge_runtime.schema import Schema
 
 from .blocks import Block, opened
 from .columns import arrow_type, check_columns, kinds_of
 from .json_types import Values, array_of, check_parquet, type_of
-from .locating import located
 from .places import Input, remote_failures
 
 __all__ = ["JsonLinesReader"]

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from edge_runtime.answers import check_target
 from edge_runtime.errors import EdgeError, InputError, extra
-from edge_runtime.rows import check_target, one_of
+from edge_runtime.rows import one_of
 
 __all__ = ["SUFFIXES", "Input", "Output", "inputs_of", "output_of", "remote_failures", "spark_output_of"]
 

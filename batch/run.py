@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from edge_runtime.errors import InputError
+from edge_runtime.answers import about_model
+from edge_runtime.rows import located
 
 from .blocks import Block, Reader
-from .columns import Added, added_by, kept_of
+from .columns import Added, added_by, check_alike, kept_of
 from .landing import landing
-from .locating import located
 from .places import inputs_of, output_of, suffix_of
 from .readers import reader_of
 from .stages import ahead
@@ -72,7 +72,7 @@ def score_files(
     if suffix != ".parquet":
         for task in tasks:
             check_textual(task.reader.file.name, task.kept)
-    about = {"edge_runtime.digest": model.digest, "edge_runtime.model": f"{model.name} {model.version}".strip()}
+    about = about_model(model)
     tally = Tally(added.classes)
     with (
         closing(ahead(answered(model, ahead(blocks_of(tasks))))) as scored,
@@ -120,25 +120,12 @@ def looked_at(
         kept.append(pyarrow.schema([found.field(name) for name in names], metadata))
         not_taken |= dict.fromkeys(name for name in found.names if name not in known)
     sizes = [reader.size for reader in readers]
-    before = accumulate(sizes, initial=0)
+    *before, whole = accumulate(sizes, initial=0)
     tasks = [
-        Task(reader, schema, keep is None, start, sum(sizes))
-        for reader, schema, start in zip(readers, kept, before, strict=False)
+        Task(reader, schema, keep is None, start, whole)
+        for reader, schema, start in zip(readers, kept, before, strict=True)
     ]
     return tasks, tuple(not_taken)
-
-
-def check_alike(found: Sequence[tuple[str, Any]], *, otherwise: str) -> None:
-    """Raise InputError, with the advice ``otherwise``, unless the schemas of all files, by name, are the same: what is
-    kept of them goes into one."""
-    first, there = found[0]
-    for name, here in found[1:]:
-        if here.equals(there):
-            continue
-        kinds = [{(field.name, str(field.type)) for field in each} for each in (here, there)]
-        differing = sorted({field for field, _ in kinds[0] ^ kinds[1]}) or ["their order"]
-        problem = f"{name}: other columns than {first} has ({', '.join(differing)})"
-        raise InputError(problem, expected=f"the same in all files of one output, or {otherwise}")
 
 
 @contextmanager

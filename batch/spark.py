@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.answers import arrow_column
 from edge_runtime.errors import BundleError, EdgeError, InputError, extra
 from edge_runtime.mlflow import bundle_path
 from edge_runtime.model import load
-from edge_runtime.rows import arrow_column
+from edge_runtime.rows import located
 
-from .columns import STAMPS, Added, Found, added_by, check_columns, kept_of
-from .locating import located
+from .columns import Added, Found, added_by, check_columns, kept_of
 
 if TYPE_CHECKING:
     from edge_runtime.model import Model
@@ -78,7 +78,7 @@ def with_answers(frame: Any, path: str, model: Model, added: Added, *, keep: Seq
     with quiet():
         scored = needed.mapInArrow(work, answers)
     # Constants are Spark's own: they need not go through Python row by row.
-    stamps = dict(zip(STAMPS, map(functions.lit, (added.version, added.digest, added.timestamp)), strict=True))
+    stamps = {name: functions.lit(value) for name, value in added.stamps.items()}
     return scored.toDF(*kept, *(field.name for field in added.outputs)).withColumns(stamps)
 
 

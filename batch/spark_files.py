@@ -14,15 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.answers import vector_names
 from edge_runtime.errors import InputError, extra
 from edge_runtime.mlflow import bundle_path
 from edge_runtime.model import load
-from edge_runtime.rows import vector_names
 
-from .columns import Added, added_by, kept_of
+from .columns import Added, added_by, check_alike, kept_of
 from .places import Input, Output, inputs_of, spark_output_of
 from .readers import ParquetReader
-from .run import check_alike
 from .spark import error_of, quoted, with_answers
 from .summary import PERCENTILES, WIDEST, BatchReport, Scores, word
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 __all__ = ["ahead"]
@@ -24,13 +25,16 @@ def ahead(items: Iterator[T], depth: int = DEPTH) -> Generator[T]:
 
     What making one raises is raised where it would have come. Closing this generator closes ``items``.
     """
-    end = object()
+
+    def one() -> tuple[T, ...]:  # none at the end
+        return tuple(islice(items, 1))
+
     pool = ThreadPoolExecutor(1, "edge-runtime-batch")
     try:
-        waiting = deque(pool.submit(next, items, end) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(pool.submit(next, items, end))
-            yield item  # type: ignore[misc]
+        waiting = deque(pool.submit(one) for _ in range(depth))
+        while made := waiting.popleft().result():
+            waiting.append(pool.submit(one))
+            yield from made
     finally:
         pool.shutdown(cancel_futures=True)
         if hasattr(items, "close"):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.rows import vector_names
+from edge_runtime.answers import arrow_column, vector_names
 
 __all__ = ["BatchReport", "Scores", "Tally"]
 
@@ -92,8 +92,6 @@ class Tally:
 
 def counted(column: NDArray[Any]) -> dict[Any, int]:
     from pyarrow import compute
-
-    from edge_runtime.rows import arrow_column
 
     found = compute.value_counts(arrow_column(column))
     return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))

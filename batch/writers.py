@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.answers import arrow_column, vector_names, written
 from edge_runtime.errors import InputError
-from edge_runtime.rows import arrow_column, vector_names, written
 
 from .columns import STAMPS, Added, types_within
 
@@ -51,15 +51,11 @@ def writer_of(suffix: str, file: Any, kept: Any, added: Added, *, about: Mapping
 
 class ParquetWriter:
     def __init__(self, file: Any, kept: Any, added: Added, about: Mapping[str, str]) -> None:
-        import pyarrow
-
-        stamps = pyarrow.string(), pyarrow.string(), pyarrow.timestamp("us", "UTC")
-        fields = [*kept, *added.outputs, *map(pyarrow.field, STAMPS, stamps)]
-        self.schema = pyarrow.schema(fields, {**(kept.metadata or {}), **about})
-        self.file, self.held, self.rows = file, [], 0  # type: ignore[var-annotated]
+        self.schema = added.schema(kept).with_metadata({**(kept.metadata or {}), **about})
+        self.file, self.rows = file, 0
+        self.held: list[Any] = []
         self.writer: Any = None
-        values: list[str | datetime] = [added.version, added.digest, added.timestamp]
-        self.stamps = [constant(value, kind) for value, kind in zip(values, stamps, strict=True)]
+        self.stamps = [constant(value) for value in added.stamps.values()]
 
     def write(self, kept: Any, outputs: Outputs) -> None:
         import pyarrow
@@ -113,7 +109,7 @@ def repeating(table: Any) -> list[str]:
     return names
 
 
-def constant(value: str | datetime, kind: Any) -> Any:
+def constant(value: str | datetime) -> Any:
     """Text, or a time in UTC, as a pyarrow.Scalar. `pyarrow.scalar` would import pandas for it."""
     import pyarrow
 
@@ -122,13 +118,14 @@ def constant(value: str | datetime, kind: Any) -> Any:
         ends = pyarrow.py_buffer(np.array([0, len(raw)], np.int32))
         return pyarrow.StringArray.from_buffers(1, ends, pyarrow.py_buffer(raw))[0]
     since = (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    kind = pyarrow.timestamp("us", "UTC")
     return pyarrow.Array.from_buffers(kind, 1, [None, pyarrow.py_buffer(np.array([since], np.int64))])[0]
 
 
 class CsvWriter:
     def __init__(self, file: Any, kept: Any, added: Added) -> None:
         self.file, self.added = file, added
-        self.stamps = (added.version, added.digest, added.timestamp_text)
+        self.stamps = list(added.texts.values())
         self.header = list(kept.names)
         self.begun = False
 
@@ -175,9 +172,7 @@ class CsvWriter:
 
 class JsonLinesWriter:
     def __init__(self, file: Any, kept: Any, added: Added) -> None:
-        self.file, self.added = file, added
-        stamps = added.version, added.digest, added.timestamp_text
-        self.stamps = dict(zip(STAMPS, stamps, strict=True))
+        self.file, self.added, self.stamps = file, added, added.texts
 
     def write(self, kept: Any, outputs: Outputs) -> None:
         records = kept if isinstance(kept, list) else json_records(kept)

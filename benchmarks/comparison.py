@@ -19,15 +19,16 @@ from edge_runtime.timing import Estimate, interleave
 from .conditions import Conditions, Watch
 from .environment import Environment
 from .fresh import cores_for, in_fresh_process
-from .intervals import paired_ratio
+from .intervals import paired_ratio, reach
 from .measuring import Progress, cores_of, text_of
 from .opening import Measurable, open_target
+from .run import all_right
 from .settings import Settings
 from .steady import warm_up
 from .stored import Stored, frozen
 from .target import Target
 
-__all__ = ["Blocks", "Comparison", "Verdict", "blocks_of", "compare", "judge", "percent", "reach"]
+__all__ = ["Blocks", "Comparison", "Verdict", "blocks_of", "compare", "judge", "percent", "told_apart"]
 
 Verdict = Literal["faster", "slower", "no difference", "inconclusive", "unfit"]
 
@@ -104,14 +105,16 @@ class Comparison(Stored):
                 found = f"{self.a} takes {ratio.low:.2f} to {ratio.high:.2f} times as long as {self.b}"
                 return f"inconclusive: {found}; ±{seen} is the smallest difference this run could have seen"
             case "unfit":
-                return f"this machine is not fit to judge now: {self.why_unfit()}; measure again when it is quiet"
+                return self.unfit
 
-    def why_unfit(self) -> str:
+    @property
+    def unfit(self) -> str:
         """What keeps this comparison from being judged, in words."""
-        if self.problems and not self.interleaved:
-            return "; ".join(self.problems)
         itself = self.against_itself
-        return f"{self.a} differed from itself ({itself.low:.3f} to {itself.high:.3f})"
+        reason = f"{self.a} differed from itself ({itself.low:.3f} to {itself.high:.3f})"
+        if self.problems and not self.interleaved:
+            reason = "; ".join(self.problems)
+        return f"this machine is not fit to judge now: {reason}; measure again when it is quiet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +256,7 @@ def joined(parts: Sequence[Blocks], seed: int) -> Comparison:
     def ratio(above: NDArray[Any], below: NDArray[Any]) -> Estimate:
         return paired_ratio(above, below, sizes, confidence=CONFIDENCE, seed=seed)
 
-    names = (first.a, first.b) if first.a != first.b else (f"{first.a} (a)", f"{first.b} (b)")
+    names = told_apart(first.a, first.b)
     return Comparison(
         a=names[0],
         b=names[1],
@@ -267,16 +270,17 @@ def joined(parts: Sequence[Blocks], seed: int) -> Comparison:
         b_block_ns=b,
         ratio=ratio(a, b),
         against_itself=ratio(a, again),
-        a_answers_right=both([part.a_answers_right for part in parts]),
-        b_answers_right=both([part.b_answers_right for part in parts]),
+        a_answers_right=all_right([part.a_answers_right for part in parts]),
+        b_answers_right=all_right([part.b_answers_right for part in parts]),
         problems=(*unsteady, *conditions.problems),
         environment=replace(first.environment, processes=len(parts)),
         conditions=conditions,
     )
 
 
-def both(answers: Sequence[bool | None]) -> bool | None:
-    return None if None in answers else all(answers)
+def told_apart(a: str, b: str) -> tuple[str, str]:
+    """The names of the two targets, so that a reader can tell which is meant."""
+    return (a, b) if a != b else (f"{a} (a)", f"{b} (b)")
 
 
 def judge(ratio: Estimate, itself: Estimate) -> Verdict:
@@ -299,11 +303,6 @@ def described(target: Target) -> str:
 
 def excludes_one(ratio: Estimate) -> bool:
     return not ratio.low <= 1 <= ratio.high
-
-
-def reach(ratio: Estimate) -> float:
-    """How far from 1 the interval reaches, as a part of 1, either way."""
-    return max(ratio.high, 1 / ratio.low) - 1
 
 
 def times(value: float, low: float, high: float, which: str, than: str) -> str:

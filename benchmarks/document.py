@@ -1,7 +1,7 @@
 """What one call of edge-bench found, as one JSON document: written on the device, rendered anywhere.
 
 Belongs here: the document, reading and writing it. Not here: the form of its parts (stored.py), what people read of it
-(screen.py, html.py).
+(screen.py, pages.py).
 Imported as edge_runtime.benchmarks.document. The schema is written down in docs/benchmarking.md.
 """
 

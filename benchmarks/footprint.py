@@ -10,8 +10,9 @@ import os
 from dataclasses import dataclass
 
 from .environment import Environment
+from .fresh import run_script
+from .opening import file_target
 from .settings import Settings
-from .starting import file_target, run_script
 from .stored import Stored
 
 __all__ = ["Memory", "MemoryPhase", "installed_bytes", "memory"]
@@ -105,7 +106,7 @@ def memory(target: str, *, settings: Settings | None = None, inputs: str | None 
     """
     settings = settings if settings is not None else Settings()
     asked = file_target(target, settings, inputs)
-    found = run_script(SCRIPT, {**asked, "runs": RUNS}, settings)
+    found = run_script(SCRIPT, {**asked, "runs": RUNS}, settings.threads)
     phases = tuple(
         MemoryPhase(name=name, peak_rss_bytes=peak, rss_bytes=rss, pss_bytes=pss)
         for name, peak, rss, pss in found["phases"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from edge_runtime.errors import EdgeError
 
-__all__ = ["bound", "cores_for", "in_fresh_process"]
+__all__ = ["bound", "cores_for", "in_fresh_process", "run_script"]
 
 
 def cores_for(threads: int | None) -> tuple[int, ...]:
@@ -47,12 +47,22 @@ def in_fresh_process(task: str, cores: Sequence[int] = (), **arguments: Any) -> 
 
     Raises EdgeError with the last line of what it wrote if it fails.
     """
+    return answer(["-m", "edge_runtime.benchmarks.worker"], cores, json.dumps({"task": task, "arguments": arguments}))
+
+
+def run_script(script: str, asked: dict[str, Any], threads: int | None) -> Any:
+    """The JSON data that ``script`` prints in a process of its own, on the cores for ``threads``; it finds ``asked`` in
+    sys.argv. Raises EdgeError as `in_fresh_process` does."""
+    return answer(["-c", script, json.dumps(asked)], cores_for(threads), "")
+
+
+def answer(words: Sequence[str], cores: Sequence[int], given: str) -> Any:
     with bound(cores):
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "edge_runtime.benchmarks.worker"],
+            [sys.executable, "-P", *words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
         )  # fmt: skip
-    out, complaint = process.communicate(json.dumps({"task": task, "arguments": arguments}))
+    out, complaint = process.communicate(given)
     if process.returncode != 0:
         lines = complaint.strip().splitlines() or [f"exit status {process.returncode}"]
         raise EdgeError(f"a measuring process failed: {lines[-1]}")

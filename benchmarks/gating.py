@@ -1,7 +1,7 @@
 """Stored runs against each other, and the gate: slower than the baseline by more than was allowed, or not.
 
 Belongs here: comparing runs that were not interleaved, and refusing to where their machines differ. Not here: files
-(bench.py), the interleaved comparison (comparison.py).
+(document.py), the interleaved comparison (comparison.py).
 Imported as edge_runtime.benchmarks.gating; `compare_runs` and `gate` are public in edge_runtime.benchmarks.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from edge_runtime.errors import EdgeError, InputError
 from edge_runtime.timing import Estimate
 
-from .comparison import CONFIDENCE, Comparison, excludes_one, percent
+from .comparison import CONFIDENCE, Comparison, excludes_one, percent, told_apart
 from .conditions import Conditions
 from .intervals import percentile_of, ratio_of, split
 from .run import Run
@@ -55,7 +55,7 @@ def compare_runs(a: Run, b: Run, *, anyway: bool = False) -> Comparison:
     if differences and not anyway:
         raise EnvironmentsDiffer(differences)
     problems = [f"{which}: {problem}" for which, run in (("a", a), ("b", b)) for problem in run.problems]
-    names = (a.target, b.target) if a.target != b.target else (f"{a.target} (a)", f"{b.target} (b)")
+    names = told_apart(a.target, b.target)
     medians = [run.percentile(50, confidence=CONFIDENCE) for run in (a, b)]
     return Comparison(
         a=names[0],
@@ -141,7 +141,7 @@ class Gate(Stored):
             case "wrong answers":
                 return "the golden rows are answered wrong, however fast"
             case "unfit":
-                return f"this machine is not fit to judge now: {found.why_unfit()}; measure again when it is quiet"
+                return found.unfit
             case "regression":
                 return f"regression: {took}, more than the {allowed} allowed"
             case "no regression":

@@ -1,7 +1,7 @@
 """What a model is asked with: golden rows, the rows of a file, or tensors made up from its schema; always several.
 
 Belongs here: the rows, batches and tensors made of them, and telling a right answer from a wrong one. Not here: how
-they are asked (targets.py).
+they are asked (opening.py).
 Imported as edge_runtime.benchmarks.inputs.
 """
 

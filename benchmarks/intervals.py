@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge_runtime.timing import Estimate, median_ratio, percentile
 
-__all__ = ["dependence", "mean_of", "paired_ratio", "percentile_of", "ratio_of", "split", "student"]
+__all__ = ["dependence", "mean_of", "paired_ratio", "percentile_of", "ratio_of", "reach", "split", "student"]
 
 Series = NDArray[Any]
 STRETCHES = (20, 10)  # whose spread tells how much neighbours are alike; longer ones see what lasts longer
@@ -55,6 +55,11 @@ def student(share: float, freedom: int) -> float:
             n + 2
         ) + 1 / y
     return sqrt(n * y)
+
+
+def reach(ratio: Estimate) -> float:
+    """How far from 1 a ratio's interval reaches, as a part of 1, either way."""
+    return max(ratio.high, 1 / ratio.low) - 1
 
 
 def split(samples: Series, sizes: Sequence[int]) -> list[Series]:

@@ -31,7 +31,9 @@ from .settings import Settings
 from .target import Target
 from .web import is_url, of_url
 
-__all__ = ["Answers", "Measurable", "graph_of", "is_function", "open_target", "own_session", "path_and_variant"]
+__all__ = [
+    "Answers", "Measurable", "file_target", "graph_of", "is_function", "open_target", "own_session", "path_and_variant",
+]  # fmt: skip
 
 FUNCTION = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 OWN_SESSION_AGREES = 1e-3  # two ways to optimise one float32 graph differ by less; another answer differs by more
@@ -101,6 +103,19 @@ def path_and_variant(text: str) -> tuple[str, str | None]:
     """A bundle's path, and which of its variants is meant: "fraud.edge#int8"."""
     path, mark, variant = text.rpartition("#")
     return (path, variant) if mark and not os.path.exists(text) else (text, None)
+
+
+def file_target(target: str, settings: Settings, inputs: str | None) -> dict[str, Any]:
+    """What another process needs to know to load ``target``, a file, which is opened here once, so that mistakes are
+    told now. Raises InputError for another target and for settings other than threads, and what `open_target` raises.
+    """
+    if is_url(target) or is_function(target):
+        raise InputError(f"{target} is not loaded from a file", expected="a bundle or an .onnx file")
+    if settings.own_session:
+        raise InputError(f"settings are {settings.words()}", expected="threads only, in this measurement")
+    open_target(target, settings, inputs)
+    path, variant = path_and_variant(target)
+    return {"path": path, "variant": variant, "threads": settings.threads, "inputs": inputs}
 
 
 def of_callable(function: Callable[[], object], name: str) -> Target:
@@ -200,8 +215,7 @@ def graph_of(path: str, variant: str | None) -> bytes:
         raw = read_file(path)
     else:
         bundle = Bundle.open(path)
-        chosen = next(each for each in bundle.manifest.variants if variant in (None, each.name))
-        raw = bundle.read(chosen.graph)
+        raw = bundle.read(bundle.manifest.variant(variant).graph)
     scan(raw)
     return raw
 

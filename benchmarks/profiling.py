@@ -18,9 +18,8 @@ from edge_runtime.timing import rotate, time_block
 
 from .environment import Environment
 from .inputs import inputs_of, tensors_of
-from .opening import graph_of, own_session
+from .opening import file_target, graph_of, own_session
 from .settings import Settings
-from .starting import file_target
 from .stored import Stored
 
 __all__ = ["NodeTime", "OperatorTime", "Profile", "profile"]

@@ -18,10 +18,10 @@ from edge_runtime.timing import Estimate, median_ratio
 
 from .conditions import Conditions
 from .environment import Environment
-from .intervals import mean_of, percentile_of, ratio_of, split
+from .intervals import mean_of, percentile_of, ratio_of, reach, split
 from .stored import Stored, frozen
 
-__all__ = ["SCENARIOS", "Run", "Scenario"]
+__all__ = ["SCENARIOS", "Run", "Scenario", "all_right"]
 
 Scenario = Literal["single-stream", "server", "offline", "sustained"]
 SCENARIOS: tuple[Scenario, ...] = ("single-stream", "server", "offline", "sustained")
@@ -109,8 +109,7 @@ class Run(Stored):
     @property
     def smallest_effect(self) -> float:
         """The smallest difference that a run like this could have seen: 0.04 is 4%."""
-        itself = self.against_itself()
-        return max(itself.high, 1 / itself.low) - 1
+        return reach(self.against_itself())
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -131,7 +130,6 @@ class Run(Stored):
     def merged(cls, parts: Sequence[Run]) -> Run:
         """The runs of several processes that measured the same, as one."""
         first = parts[0]
-        answers = [part.answers_right for part in parts]
         service = [part.service_ns for part in parts if part.service_ns is not None]
         return replace(
             first,
@@ -143,7 +141,13 @@ class Run(Stored):
             service_ns=frozen(np.concatenate(service)) if service else None,
             own_cost_ns=float(np.median([part.own_cost_ns for part in parts])),
             answers_checked=sum(part.answers_checked for part in parts),
-            answers_right=None if None in answers else all(answers),
+            answers_right=all_right([part.answers_right for part in parts]),
             environment=replace(first.environment, processes=len(parts)),
             conditions=Conditions.merged([part.conditions for part in parts]),
         )
+
+
+def all_right(answers: Sequence[bool | None]) -> bool | None:
+    """What the answers of several processes that measured the same say together; None if one of them had none to
+    ask."""
+    return None if None in answers else all(answers)

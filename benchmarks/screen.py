@@ -9,13 +9,14 @@ from __future__ import annotations
 from edge_runtime.timing import Estimate, NeedsMoreSamples
 from edge_runtime.words import bytes_text, printable
 
-from .comparison import Comparison, percent, reach
+from .comparison import Comparison, percent
 from .consumption import Energy
 from .document import Document, ModelFile
 from .environment import Environment
 from .figures import PERCENTILES
 from .footprint import Memory
 from .gating import Gate
+from .intervals import reach
 from .measuring import RateSearch
 from .profiling import Profile
 from .run import Run

@@ -1,6 +1,6 @@
 """How a target is asked: threads, spinning, graph optimisation, execution provider.
 
-Belongs here: `Settings`, what may be set, and what each means to onnxruntime. Not here: sessions (targets.py), trying
+Belongs here: `Settings`, what may be set, and what each means to onnxruntime. Not here: sessions (opening.py), trying
 several (sweeping.py).
 Imported as edge_runtime.benchmarks.settings; `Settings` is public in edge_runtime.benchmarks.
 """

@@ -6,11 +6,7 @@ Imported as edge_runtime.benchmarks.starting; `ColdStart` and `cold_start` are p
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from time import perf_counter_ns
@@ -19,18 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import EdgeError, InputError
+from edge_runtime.errors import InputError
 from edge_runtime.timing import Estimate, percentile
 
 from .environment import Environment
-from .fresh import bound, cores_for
+from .fresh import run_script
 from .measuring import Progress
-from .opening import is_function, open_target
+from .opening import file_target
 from .settings import Settings
 from .stored import Stored, frozen
-from .web import is_url
 
-__all__ = ["PHASES", "ColdStart", "cold_start", "file_target", "run_script"]
+__all__ = ["PHASES", "ColdStart", "cold_start"]
 
 PHASES = ("interpreter", "numpy", "onnxruntime", "session", "first run", "second run")
 FEWEST = 20
@@ -102,7 +97,7 @@ def cold_start(
     asked = file_target(target, settings, inputs)
     taken = []
     for number in range(processes + 1):
-        taken.append(once(asked, settings))
+        taken.append(once(asked))
         if progress is not None:
             progress("cold start", (number + 1) / (processes + 1))
     environment = replace(Environment.here(threads=settings.threads), processes=processes)
@@ -111,36 +106,9 @@ def cold_start(
     )
 
 
-def file_target(target: str, settings: Settings, inputs: str | None) -> dict[str, Any]:
-    """What a script needs to know to load ``target``, which is opened here once, so that mistakes are told now."""
-    if is_url(target) or is_function(target):
-        raise InputError(f"{target} is not loaded from a file", expected="a bundle or an .onnx file")
-    if settings.own_session:
-        raise InputError(f"settings are {settings.words()}", expected="threads only, in this measurement")
-    from .opening import path_and_variant
-
-    open_target(target, settings, inputs)
-    path, variant = path_and_variant(target)
-    return {"path": path, "variant": variant, "threads": settings.threads, "inputs": inputs}
-
-
-def once(asked: dict[str, Any], settings: Settings) -> list[int]:
+def once(asked: dict[str, Any]) -> list[int]:
     start = perf_counter_ns()
-    at = run_script(SCRIPT, asked, settings)
+    at = run_script(SCRIPT, asked, asked["threads"])
     took = [b - a for a, b in pairwise(at)]
     before, numpy, onnxruntime, session, _, first, second = took
     return [at[0] - start + before, numpy, onnxruntime, session, first, second]
-
-
-def run_script(script: str, asked: dict[str, Any], settings: Settings) -> Any:
-    """The JSON that ``script`` prints in a fresh process, bound to its cores. Raises EdgeError if it fails."""
-    with bound(cores_for(settings.threads)):
-        done = run([sys.executable, "-P", "-c", script, json.dumps(asked)])
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise EdgeError(f"a measuring process failed: {lines[-1]}")
-    return json.loads(done.stdout)
-
-
-def run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", check=False)

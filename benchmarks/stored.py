@@ -1,7 +1,7 @@
 """Frozen dataclasses as JSON data and back, so that a workstation renders what a device measured.
 
 Belongs here: the one form that all results have on disk: fields by name, arrays and tuples as lists. Not here: files
-and the document around them (bench.py).
+and the document around them (document.py).
 Imported as edge_runtime.benchmarks.stored.
 """
 

@@ -192,7 +192,7 @@ def request_of(target: str, parameter: Parameter, value: str, settings: Settings
                 raise InputError(f"spinning is {value!r}", expected='"on" or "off"')
             made["settings"] = replace(settings, spinning=value == "on")
         case "optimisation":
-            made["settings"] = replace(settings, optimisation=value)  # type: ignore[arg-type]
+            made["settings"] = replace(settings, optimisation=value)  # type: ignore[arg-type]  # Settings refuses others
         case "provider":
             made["settings"] = replace(settings, provider=value)
     return made
@@ -210,7 +210,7 @@ def size_of(target: str) -> int | None:
     if path.lower().endswith(".onnx"):
         return os.path.getsize(path)
     manifest = Bundle.open(path).manifest
-    graph = next(each.graph for each in manifest.variants if variant in (None, each.name))
+    graph = manifest.variant(variant).graph
     return next(entry.stored for entry in manifest.entries if entry.name == graph)
 
 

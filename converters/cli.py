@@ -89,9 +89,9 @@ def convert(
     Nothing is written unless all labels are equal and all numbers within tolerance: the exit status is then 1, and the
     worst rows are shown side by side.
     """
+    from edge_runtime.answers import check_target
     from edge_runtime.errors import InputError
     from edge_runtime.mlflow.registry import is_registered
-    from edge_runtime.rows import check_target
 
     decided = decision_of(score, decision, threshold)
     check_target(output, (".edge",))

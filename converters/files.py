@@ -7,16 +7,18 @@ Imported as edge_runtime.converters.files.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from edge_runtime.errors import InputError, UnsupportedModelError
 
 from .source import readers
 
-__all__ = ["read_model"]
+__all__ = ["TRUST", "making_objects", "read_model"]
 
 PICKLES = (".joblib", ".pkl", ".pickle")
+TRUST = "if you trust where it comes from: trust=True, or --trust on the command line"
 
 
 def read_model(path: str, *, trust: bool) -> Any:
@@ -29,15 +31,19 @@ def read_model(path: str, *, trust: bool) -> Any:
     if opener is not None:
         return opener(path)
     if not trust:
-        raise UnsupportedModelError(
-            f"{path} is a pickle, and opening one runs whatever code is in it",
-            advice="if you trust where it comes from: trust=True, or --trust on the command line",
-        )
+        raise UnsupportedModelError(f"{path} is a pickle, and opening one runs whatever code is in it", advice=TRUST)
     import joblib
 
-    try:
+    with making_objects(path):
         return joblib.load(path)
-    except Exception as error:  # unpickling runs whatever is in the file, so it may raise anything
+
+
+@contextmanager
+def making_objects(path: str) -> Iterator[None]:
+    """Where objects are made of what a file says: in one line why it cannot be opened. Raises UnsupportedModelError."""
+    try:
+        yield
+    except Exception as error:  # that runs whatever is in the file, so it may raise anything
         raise UnsupportedModelError(
             f"{path}: it cannot be opened ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
             advice="install what the model was made with, and import its own classes from a module",

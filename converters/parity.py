@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,10 @@ from edge_runtime.errors import InputError, ParityError
 from edge_runtime.golden import differences
 from edge_runtime.model import Model
 
-from .source import Source
+from .source import Outputs, Source
 
 __all__ = ["Parity", "compare_data", "compare_edge_rows"]
 
-Outputs = Mapping[str, NDArray[Any]]
 WORST_SHOWN = 5
 FEW = 1000  # of so many rows of data, one may be a tie: with more, it would no longer be the same model
 CHUNK = 65536  # rows; bounds memory, and gives progress something to count
@@ -100,12 +100,12 @@ def is_tie(source: Source, found: Any, wanted: Mapping[str, Any]) -> bool:
 
 def both(source: Source, model: Model, part: pd.DataFrame, start: int) -> tuple[Outputs, Outputs]:
     """What source and model answer; ``start`` is the number of the part's first row."""
-    wanted = ask(lambda: source.reference(part))
+    wanted = ask(partial(source.reference, part))
     if isinstance(wanted, Exception):
         answered, refused = 0, len(part)  # this many rows from the first on
         while refused - answered > 1:
             middle = (answered + refused) // 2
-            if isinstance(ask(lambda: source.reference(part.iloc[:middle])), Exception):  # noqa: B023 (called here)
+            if isinstance(ask(partial(source.reference, part.iloc[:middle])), Exception):
                 refused = middle
             else:
                 answered = middle
@@ -128,7 +128,7 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
     Raises ParityError with the first rows that differ.
     """
     frame = as_frame(source, records)
-    singles = [ask(lambda record=record: model.predict_one(record)) for record in records]  # type: ignore[misc]
+    singles = [ask(partial(model.predict_one, record)) for record in records]
     taken = [i for i, single in enumerate(singles) if not isinstance(single, Exception)]
     wanted = answers_of(source, frame, taken)
     together = model.predict([records[i] for i in taken])
@@ -157,7 +157,7 @@ def compare_edge_rows(source: Source, model: Model, records: list[dict[str, Any]
     refused = sorted(set(range(len(records))) - set(taken))
     if source.exact:  # what was only converted may refuse more than its source, never answer differently
         for i in refused:
-            reference = ask(lambda i=i: source.reference(frame.iloc[i : i + 1]))  # type: ignore[misc]
+            reference = ask(partial(source.reference, frame.iloc[i : i + 1]))
             if not isinstance(reference, Exception):
                 faults.append(
                     f"  {shown(records[i])}\n    source: {shown(at(reference, 0))}\n    model:  {shown(singles[i])}"
@@ -174,7 +174,7 @@ def answers_of(source: Source, frame: pd.DataFrame, rows: list[int]) -> dict[int
     """The source's answer, or refusal, per row: asked together, and in halves where one refuses for all."""
     if not rows:
         return {}
-    made = ask(lambda: source.reference(frame.iloc[rows]))
+    made = ask(partial(source.reference, frame.iloc[rows]))
     if not isinstance(made, Exception):
         return {i: {name: values[place] for name, values in made.items()} for place, i in enumerate(rows)}
     if len(rows) == 1:

@@ -28,12 +28,11 @@ from edge_runtime.mlflow.registry import Found, describe, download, is_registere
 from edge_runtime.tables import listing
 
 from .data import Data, read_data
-from .files import read_model
+from .files import TRUST, making_objects, read_model
 
 __all__ = ["Registered", "is_registered", "opened"]
 
 READ = ("lightgbm", "xgboost", "catboost", "sklearn", "onnx")
-TRUST = "if you trust who made it: trust=True, or --trust on the command line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def reading(folder: str, uri: str, flavors: dict[str, Any], *, trust: bool) -> I
     sys.path[:0] = places
     try:
         with naming(path, uri):
-            model = (read_skops if told.get("serialization_format") == "skops" else read_pickle)(path, trust=trust)
+            model = (read_skops if told.get("serialization_format") == "skops" else read_model)(path, trust=trust)
         yield model
     finally:
         for place in places:
@@ -132,26 +131,15 @@ def is_native(flavor: str, told: dict[str, Any]) -> bool:
     return flavor in ("xgboost", "catboost", "onnx")
 
 
-def read_pickle(path: str, *, trust: bool) -> Any:
-    if not trust:
-        raise UnsupportedModelError(f"{path} is a pickle, and opening one runs whatever code is in it", advice=TRUST)
-    return read_model(path, trust=True)
-
-
 def read_skops(path: str, *, trust: bool) -> Any:
     """The model in a skops file: of types that skops itself trusts or, with ``trust``, of any. The list of types in the
     MLmodel file is not asked: who wrote the one wrote the other."""
     with extra("mlflow", used_by="edge_runtime.converters.convert"):
         from skops import io
-    try:
+    with making_objects(path):
         types = io.get_untrusted_types(file=path)
         if not types or trust:
             return io.load(path, trusted=types)
-    except Exception as error:  # it builds objects of whatever types the file names, so it may raise anything
-        raise UnsupportedModelError(
-            f"{path}: it cannot be opened ({type(error).__name__}: {str(error).partition(chr(10))[0]})",
-            advice="install what the model was made with",
-        ) from error
     raise UnsupportedModelError(
         f"{path} holds {listing(sorted(types))}, which skops does not trust, since making one runs its code or native"
         " code that believes what it is told",
@@ -162,7 +150,8 @@ def read_skops(path: str, *, trust: bool) -> Any:
 def not_read(uri: str, flavors: dict[str, Any]) -> UnsupportedModelError:
     if FLAVOR_NAME in flavors:
         return UnsupportedModelError(
-            f"{uri} is a bundle already", advice="edge_runtime.mlflow.load_model opens it, and so do the commands"
+            f"{uri} is a bundle already",
+            advice="edge_runtime.mlflow.load_model opens it, and so do edge serve and edge batch",
         )
     there = listing(sorted(flavors)) or "none"
     return UnsupportedModelError(f"the flavors of {uri} are {there}", advice=f"those that are read: {', '.join(READ)}")

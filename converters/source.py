@@ -1,7 +1,7 @@
 """A trained model as the converter sees it: what it takes, what it answers, and its first graph.
 
-Belongs here: the type that every reader in sources/ returns, and finding the reader. Not here: reading (sources/),
-comparing (parity.py).
+Belongs here: the type that every reader in sources/ returns, finding the reader, a decision on the source's side. Not
+here: reading (sources/), comparing (parity.py).
 Imported as edge_runtime.converters.source.
 """
 
@@ -24,7 +24,7 @@ from edge_runtime.schema import Schema
 
 from .data import Data
 
-__all__ = ["Request", "Source", "read_source"]
+__all__ = ["Outputs", "Request", "Source", "decided", "needs_two_classes", "read_source", "readers"]
 
 Outputs = dict[str, NDArray[Any]]
 
@@ -60,6 +60,19 @@ class Source:
     probes: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     leaves: onnx.ModelProto | None = None
     leaf_count: int = 0
+
+
+def decided(outputs: Outputs, decision: Decision | None) -> Outputs:
+    """The source's outputs by the names that the bundle gives out."""
+    if decision is None:
+        return outputs
+    score = outputs["probabilities"][:, 1]
+    return {decision.score: score, decision.name: score > decision.threshold}
+
+
+def needs_two_classes() -> UnsupportedModelError:
+    """What a reader raises where a decision has no second class to go by."""
+    return UnsupportedModelError("a decision needs a classifier of two classes", advice="leave the decision away")
 
 
 def read_source(model: Any, request: Request) -> Source:

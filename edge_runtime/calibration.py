@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .exponential import exp, exp_array, softmax, softmax_array
 from .logarithm import log, log_array
 
-__all__ = ["calibration", "calibration_of_many", "is_map"]
+__all__ = ["calibration", "calibration_of_many", "is_map", "isotonic"]
 
 Floats = NDArray[np.float64]
 NEAR_ZERO = 1e-12  # added to a probability before its logarithm is taken

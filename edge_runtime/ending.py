@@ -3,7 +3,7 @@
 A lowered graph ends in `raw`, a float64 tensor [N, K] whose bits depend on nothing but the row. What follows is
 computed here, alike for one row and for many, since onnxruntime's own nodes would change bits between the two.
 
-Belongs here: the declared ending, its what it gives out. Not here: the functions that it is computed by (links.py,
+Belongs here: the declared ending, and what it gives out. Not here: the functions that it is computed by (links.py,
 finishing.py), running the graph (session.py, model.py).
 Imported as edge_runtime.ending; `Decision` is public in edge_runtime.
 """
@@ -21,7 +21,7 @@ from . import finishing
 from .canonical import take
 from .errors import BundleError
 from .finishing import Finish, FinishArray
-from .links import PREDICTIONS, Link, links_from_json, positive
+from .links import PREDICTIONS, Link, links_from_json, places, positive
 from .schema import TensorSpec, decimal, in_range
 
 __all__ = ["Decision", "Ending"]
@@ -244,11 +244,7 @@ class Ending:
 
     def _slices(self) -> list[tuple[slice, Link, tuple[Any, ...]]]:
         """Of each target: where its raw sums are, their link, the classes."""
-        made, start = [], 0
-        for part, classes in zip(self.parts, self.targets, strict=True):
-            made.append((slice(start, start + part.width), part, classes))
-            start += part.width
-        return made
+        return list(zip(places(self.parts), self.parts, self.targets, strict=True))
 
     def _labels(self, classes: tuple[Any, ...]) -> NDArray[Any]:
         made = np.empty(len(classes), object if self.class_dtype == "str" else np.dtype(self.class_dtype))

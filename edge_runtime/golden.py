@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BundleError, UnsupportedModelError
+from .errors import BundleError, IntegrityError, UnsupportedModelError
 from .schema import TENSOR_DTYPES, Schema
 
-__all__ = ["Sample", "VerificationReport", "decode", "differences", "encode", "report"]
+__all__ = ["Sample", "VerificationReport", "decode", "differences", "encode", "kept_of", "report"]
 
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 POSITIONS = 256  # outputs of tensors are kept at so many places
@@ -30,8 +30,7 @@ POSITIONS = 256  # outputs of tensors are kept at so many places
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
     """Golden rows replayed here. ``largest`` is the largest difference per output (relative above 1), ``tolerance``
-    what is allowed, and
-    ``problems`` the rows that are off, in words."""
+    what is allowed, and ``problems`` the rows that are off, in words."""
 
     rows: int
     largest: dict[str, float]
@@ -131,6 +130,24 @@ def _sizes(shape: Any) -> tuple[int, ...]:
     if type(shape) is not list or not all(type(size) is int and size >= 0 for size in shape):
         raise ValueError(f"{shape!r} is not a list of sizes")
     return tuple(shape)
+
+
+def kept_of(found: Mapping[str, NDArray[Any]], sample: Sample, what: str) -> dict[str, NDArray[Any]]:
+    """Of a graph's outputs, the values at the places that ``sample``, called ``what``, has kept. Raises IntegrityError
+    for an output of another shape, and for places beyond it."""
+    positions, shapes = sample.positions or {}, sample.shapes or {}
+    kept = {}
+    for name in sample.outputs:
+        if name not in found:
+            continue
+        at, shape, size = positions[name], found[name].shape, found[name].size
+        if shape != shapes[name]:
+            problem = f"{name!r} of the shape {list(shape)}, recorded {list(shapes[name])}"
+            raise IntegrityError(f"{what} is answered with {problem}")
+        if not 0 <= at.min(initial=0) <= at.max(initial=0) < max(1, size):
+            raise IntegrityError(f"{what} has positions beyond the {size} values of {name!r}")
+        kept[name] = found[name].ravel()[at]
+    return kept
 
 
 def differences(found: Any, wanted: Any) -> NDArray[np.float64]:

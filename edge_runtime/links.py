@@ -21,7 +21,7 @@ from .errors import BundleError
 from .exponential import exp, exp_array, softmax, softmax_array
 from .schema import decimal
 
-__all__ = ["CALIBRATIONS", "JOINED", "PREDICTIONS", "SIMPLE", "Link", "links_from_json", "positive"]
+__all__ = ["CALIBRATIONS", "PREDICTIONS", "Link", "Numbers", "NumbersOfMany", "links_from_json", "places", "positive"]
 
 Floats = NDArray[np.float64]
 Numbers = Callable[[Sequence[float]], list[float]]
@@ -150,6 +150,15 @@ def links_from_json(data: list[object], depth: int = 0) -> tuple[Link, ...]:
     return tuple(Link.from_json(item, depth) for item in data)
 
 
+def places(parts: Sequence[Link]) -> list[slice]:
+    """Which of the raw sums are each part's."""
+    made, start = [], 0
+    for part in parts:
+        made.append(slice(start, start + part.width))
+        start += part.width
+    return made
+
+
 def positive(text: str, what: str) -> float:
     value = decimal(text, what)
     if not 0.0 < value < math.inf:
@@ -201,11 +210,7 @@ def simple_of_many(kind: str, scale: float, *, pair: bool) -> NumbersOfMany:
 
 
 def weighted(parts: Sequence[Link], scale: float, count: int) -> Numbers:
-    made = []
-    start = 0
-    for part in parts:
-        made.append((slice(start, start + part.width), part.one(count), part.weight))
-        start += part.width
+    made = [(place, part.one(count), part.weight) for place, part in zip(places(parts), parts, strict=True)]
 
     def mean(raw: Sequence[float]) -> list[float]:
         sums = [0.0] * count
@@ -217,11 +222,7 @@ def weighted(parts: Sequence[Link], scale: float, count: int) -> Numbers:
 
 
 def weighted_of_many(parts: Sequence[Link], scale: float, count: int) -> NumbersOfMany:
-    made = []
-    start = 0
-    for part in parts:
-        made.append((slice(start, start + part.width), part.many(count), part.weight))
-        start += part.width
+    made = [(place, part.many(count), part.weight) for place, part in zip(places(parts), parts, strict=True)]
 
     def mean(raw: Floats) -> Floats:
         sums = np.zeros((len(raw), count))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .canonical import dumps, loads, take
 from .ending import Ending
-from .errors import BundleError, FormatVersionError
+from .errors import BundleError, FormatVersionError, InputError
 from .row_order import Cuts, cuts_from_json
 from .schema import Schema, decimal
 
@@ -165,6 +165,13 @@ class Manifest:
         )  # fmt: skip
         manifest.check()
         return manifest
+
+    def variant(self, name: str | None) -> Variant:
+        """The variant called ``name``, the first one for None. Raises InputError if there is none."""
+        for each in self.variants:
+            if name in (None, each.name):
+                return each
+        raise InputError(f"there is no variant {name!r}", expected=f"one of {[each.name for each in self.variants]}")
 
     def check(self) -> None:
         """Raise BundleError unless every entry has one use and every use its entry."""

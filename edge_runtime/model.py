@@ -59,7 +59,7 @@ def load(
     if name.lower().endswith(".onnx"):
         return _load_plain(name, digest, variant, threads)
     bundle = Bundle.open(name, digest=digest)
-    chosen = _choose(bundle.manifest, variant)
+    chosen = bundle.manifest.variant(variant)
     try:
         raw = bundle.read(chosen.graph)
         scan(raw, where=chosen.graph)
@@ -73,14 +73,6 @@ def load(
         error.args = (f"{name}: {error}",)
         raise
     return model
-
-
-def _choose(manifest: Manifest, name: str | None) -> Variant:
-    for variant in manifest.variants:
-        if name in (None, variant.name):
-            return variant
-    names = [variant.name for variant in manifest.variants]
-    raise InputError(f"there is no variant {name!r}", expected=f"one of {names}")
 
 
 def _load_plain(path: str, digest: str | None, variant: str | None, threads: int | None) -> Model:
@@ -131,6 +123,7 @@ class Model:
         self.graph_outputs: tuple[TensorSpec, ...] = outputs_of(self.session)
         self.schema: Schema = schema or plain.schema_of(self.graph_inputs, self.graph_outputs)
         self._check_graph()
+        self._finish_table = None if ending.kind == "graph" else ending.finish_array(self._width())
         self._coders = coders(self.schema)
         self._local = _local()
         self._fast = self._compile()
@@ -239,14 +232,10 @@ class Model:
         found = {spec.name: spec for spec in self.graph_inputs}
         if declared.keys() != found.keys() or not all(_fits(found[name], declared[name]) for name in found):
             raise BundleError("edge.json declares other inputs than the graph has")
-        if self._variant.order:
-            sizes = [spec.shape[1] for spec in self.graph_inputs if len(spec.shape) == 2]
-            if (
-                len(self.graph_inputs) != 1
-                or not sizes
-                or any(cuts.column >= (sizes[0] or 0) for cuts in self._variant.order)
-            ):
-                raise BundleError("edge.json orders rows by a column that the graph's one tensor does not have")
+        shapes = [spec.shape for spec in self.graph_inputs]
+        columns = (shapes[0][1] or 0) if len(shapes) == 1 and len(shapes[0]) == 2 else 0
+        if any(cuts.column >= columns for cuts in self._variant.order):
+            raise BundleError("edge.json orders rows by a column that the graph's one tensor does not have")
         outputs = self.graph_outputs
         if self._ending.kind != "graph":
             if not self.schema.columns:
@@ -269,8 +258,7 @@ class Model:
         dtype = self.schema.inputs[0].dtype
         if dtype not in ("float64", "float32"):
             return None
-        width = self.graph_outputs[0].shape[1]
-        assert width is not None
+        width = self._width()
 
         def new_slot() -> Slot:
             call = self.bind(rows=1)
@@ -286,6 +274,12 @@ class Model:
         return compile_row(
             self._coders, dtype, self._local, new_slot, onnxruntime.RunOptions(), self._ending.finish(width)
         )
+
+    def _width(self) -> int:
+        """How many raw sums a row has, where an ending follows the graph."""
+        width = self.graph_outputs[0].shape[1]
+        assert width is not None
+        return width
 
     def _blank(self, rows: int) -> Arrays:
         made: Arrays = {}
@@ -304,12 +298,12 @@ class Model:
     def _answer(self, feeds: Arrays, rows: int) -> Arrays:
         """Outputs for filled tensors of a table, by the session and the ending."""
         outputs = self._run_in_order(feeds, rows)
-        if self._ending.kind == "graph":
+        if self._finish_table is None:
             return outputs
         raw = outputs["raw"]
         if raw.shape[1:] != self.graph_outputs[0].shape[1:]:
             raise _not_by_row("raw", raw, rows)
-        return self._ending.finish_array(raw.shape[1])(raw)
+        return self._finish_table(raw)
 
     def _run_in_order(self, feeds: Arrays, rows: int) -> Arrays:
         """The graph's outputs by row, computed in the order that the variant asks for."""
@@ -384,15 +378,8 @@ class Model:
     def _answered_samples(self, samples: list[Sample]) -> list[Answered]:
         pairs: list[Answered] = []
         for i, sample in enumerate(samples):
-            found, kept, shapes = self.run(sample.inputs), sample.positions or {}, sample.shapes or {}
-            flat = {name: found[name].ravel() for name in sample.outputs if name in found}
-            for name, values in flat.items():
-                if found[name].shape != shapes[name]:
-                    problem = f"{name!r} of the shape {list(found[name].shape)}, recorded {list(shapes[name])}"
-                    raise IntegrityError(f"golden sample {i} is answered with {problem}")
-                if not 0 <= kept[name].min(initial=0) <= kept[name].max(initial=0) < max(1, len(values)):
-                    raise IntegrityError(f"golden sample {i} has positions beyond the {len(values)} values of {name!r}")
-            pairs.append((f"golden sample {i}", {name: v[kept[name]] for name, v in flat.items()}, sample.outputs))
+            what = f"golden sample {i}"
+            pairs.append((what, golden.kept_of(self.run(sample.inputs), sample, what), sample.outputs))
         return pairs
 
 

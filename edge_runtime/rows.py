@@ -1,41 +1,38 @@
-"""Files of rows, in and out: Parquet, CSV, JSON Lines, JSON; and of tensors, .npz.
+"""Files of rows that come in: Parquet, CSV, JSON Lines, JSON; and of tensors, .npz.
 
 JSON and CSV need nothing but Python. Parquet needs pyarrow, and `read_rows` pandas: the extras `convert` or `batch`.
 Imported by spokes and commands only, never by the core.
 
-Belongs here: which file holds which rows, and how a field, a line and an output are read and written, for those who
-stream as well. Not here: what a value may be (values.py), tables in memory (tables.py), streaming (batch).
+Belongs here: which file holds which rows, and how a field and a line are read, for those who stream as well. Not here:
+what a value may be (values.py), tables in memory (tables.py), streaming (batch), files that are written (answers.py).
 Imported as edge_runtime.rows.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import replace_file
 from .errors import InputError, extra
-from .schema import Schema
+from .schema import ColumnSpec, Schema
 
 __all__ = [
     "SUFFIXES",
     "Rows",
-    "arrow_column",
-    "check_target",
-    "lines",
+    "check_distinct",
+    "field_values",
+    "located",
     "number",
     "one_of",
     "parse",
@@ -45,20 +42,12 @@ __all__ = [
     "reading",
     "told",
     "truth",
-    "vector_names",
-    "write_rows",
-    "write_tensors",
 ]
 
 Record = dict[str, Any]
-Outputs = Mapping[str, NDArray[Any]]
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".json")
-WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # JSON has no such numbers: text, as in golden rows
 TRUTHS = {"true": True, "false": False}
-
-
-# Reading
 
 
 def read_rows(path: str | os.PathLike[str]) -> Any:
@@ -154,6 +143,17 @@ def reading(name: str) -> Iterator[None]:
         raise InputError(f"{name}: {text}", expected="a file that can be read whole") from error
 
 
+@contextmanager
+def located(place: str, start: int = 0) -> Iterator[None]:
+    """Let an InputError about a value say ``place``, and count its row from there, where ``start`` rows came before."""
+    try:
+        yield
+    except InputError as error:
+        row = None if error.row is None else start + error.row
+        problem = f"{place}: {error.problem}"
+        raise InputError(problem, expected=error.expected, column=error.column, row=row) from None
+
+
 def told(error: Exception) -> str:
     """What ``error`` says, without Python's own words where a person cannot know them."""
     if isinstance(error, UnicodeDecodeError):
@@ -246,13 +246,11 @@ DECODER = json.JSONDecoder(object_pairs_hook=distinct, parse_constant=no_constan
 
 
 def read_csv(name: str, schema: Schema) -> dict[str, list[Any]]:
-    """Columns by name. An empty field is missing, but empty text where a text column cannot be missing."""
+    """Columns by name; those that the model does not take as text."""
     with open(name, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         names = next((row for row in reader if row), [])  # empty lines may stand before it
-        if len(set(names)) != len(names):
-            twice = next(each for each in names if names.count(each) > 1)
-            raise InputError(f"{name}: two columns have one name", expected="distinct names", column=twice)
+        check_distinct(name, names)
         rows = []
         for row in reader:
             if not row and len(names) == 1:
@@ -263,16 +261,22 @@ def read_csv(name: str, schema: Schema) -> dict[str, list[Any]]:
                 rows.append(row)
     check_rows(name, rows)
     columns = {column.name: column for column in schema.columns}
-    made: dict[str, list[Any]] = {}
-    for key, texts in zip(names, zip(*rows, strict=True), strict=True):
-        column = columns.get(key)
-        if column is None:
-            made[key] = list(texts)
-        elif column.dtype == "str":
-            made[key] = [text or None for text in texts] if column.nullable else list(texts)
-        else:
-            made[key] = list(map(truth if column.dtype == "bool" else number, texts))
-    return made
+    by_name = zip(names, zip(*rows, strict=True), strict=True)
+    return {key: field_values(texts, columns[key]) if key in columns else list(texts) for key, texts in by_name}
+
+
+def check_distinct(place: str, names: Sequence[str]) -> None:
+    """Raise InputError, with ``place``, if two of a table's ``names`` are the same."""
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{place}: two columns have one name", expected="distinct names", column=twice)
+
+
+def field_values(texts: Sequence[str], column: ColumnSpec) -> list[Any]:
+    """The fields of a CSV column as values; an empty one is missing, but empty text where text cannot be missing."""
+    if column.dtype == "str":
+        return [text or None for text in texts] if column.nullable else list(texts)
+    return list(map(truth if column.dtype == "bool" else number, texts))
 
 
 def number(text: str) -> Any:
@@ -293,137 +297,3 @@ def number(text: str) -> Any:
 def truth(text: str) -> Any:
     """A bool, None for an empty field; the text itself where it is neither, for the schema to refuse."""
     return TRUTHS.get(text.strip().lower(), text) if text else None
-
-
-# Writing
-
-
-def check_target(path: str, suffixes: Sequence[str]) -> None:
-    """Raise InputError unless ``path`` ends in one of ``suffixes`` and lies in a folder that is there."""
-    if os.path.splitext(path)[1].lower() not in suffixes:
-        raise InputError(f"{path}: not a name to write to", expected=f"one that ends in {one_of(suffixes)}")
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise InputError(f"{path}: there is no folder {folder}", expected="a folder that exists")
-    if os.path.isdir(path):
-        raise InputError(f"{path}: it is a folder", expected="the name of a file")
-
-
-def write_rows(
-    path: str,
-    outputs: Outputs,
-    *,
-    classes: Sequence[Any] | None = None,
-    about: Mapping[str, str] | None = None,
-    single: bool = False,
-) -> None:
-    """Write a model's outputs, arrays of N rows by name, to a .csv, .parquet, .jsonl or .json file, in one step.
-
-    A vector output is a list; in CSV one column per class, `probabilities.<class>`, or by position where there are no
-    ``classes``. Numbers come back as they went in. Parquet also keeps ``about`` (text by name); JSON of a ``single``
-    row is an object, not a list. Raises InputError for another kind of file or an output of more axes, OSError from
-    disk.
-    """
-    check_target(path, SUFFIXES)
-    for name, array in outputs.items():
-        if array.ndim > 2:
-            raise InputError(f"{path}: an output has {array.ndim} axes", expected="an .npz file", column=name)
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".parquet":
-        raw = to_parquet(outputs, about or {})
-    elif suffix == ".csv":
-        raw = to_csv(outputs, classes).encode("utf-8")
-    elif suffix == ".jsonl" or single:
-        raw = "".join(lines(outputs)).encode("ascii")
-    else:
-        raw = ("[\n" + ",\n".join(text[:-1] for text in lines(outputs)) + "\n]\n").encode("ascii")
-    replace_file(path, raw)
-
-
-def write_tensors(path: str, outputs: Outputs) -> None:
-    """Write arrays by name to an .npz file, whole or not at all; text as fixed-width text, never as pickles."""
-    check_target(path, (".npz",))
-    plain = {name: array.astype(str) if array.dtype == object else array for name, array in outputs.items()}
-    held = io.BytesIO()
-    np.savez(held, allow_pickle=False, **plain)
-    replace_file(path, held.getvalue())
-
-
-def lines(outputs: Outputs) -> Iterator[str]:
-    """One JSON object and a line end for each row, in ASCII: nothing in it can act on a terminal."""
-    names = list(outputs)
-    encode = json.JSONEncoder(allow_nan=False).encode
-    for values in zip(*map(values_of, outputs.values()), strict=True):
-        yield f"{encode(dict(zip(names, values, strict=True)))}\n"
-
-
-def values_of(array: NDArray[Any]) -> list[Any]:
-    values: list[Any] = array.tolist()
-    return values if array.dtype.kind != "f" or np.isfinite(array).all() else written(values)
-
-
-def written(value: Any) -> Any:
-    """``value`` with words for the numbers that JSON does not have."""
-    if isinstance(value, list):
-        return [written(item) for item in value]
-    return WORDS[repr(value)] if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def to_csv(outputs: Outputs, classes: Sequence[Any] | None) -> str:
-    header: list[str] = []
-    columns: list[Iterable[Any]] = []
-    for name, array in outputs.items():
-        if array.ndim == 1:
-            header.append(name)
-            columns.append(map(field, values_of(array)))
-            continue
-        header += vector_names(name, array.shape[1], classes)
-        columns += [map(field, values_of(array[:, k])) for k in range(array.shape[1])]
-    held = io.StringIO()
-    csv.writer(held, lineterminator="\n").writerows(chain([header], zip(*columns, strict=True)))
-    return held.getvalue()
-
-
-def vector_names(name: str, width: int, classes: Sequence[Any] | None) -> list[str]:
-    """The columns of a vector output where there are no lists: `probabilities.<class>`, or by position."""
-    known = classes if classes is not None and len(classes) == width else range(width)
-    return [f"{name}.{field(each)}" for each in known]
-
-
-def field(value: Any) -> Any:
-    return ("false", "true")[value] if isinstance(value, bool) else value
-
-
-def to_parquet(outputs: Outputs, about: Mapping[str, str]) -> bytes:
-    with extra("batch", used_by="edge_runtime.rows.write_rows"):
-        import pyarrow
-        from pyarrow import parquet
-
-    table = pyarrow.table({name: arrow_column(array) for name, array in outputs.items()})
-    sink = pyarrow.BufferOutputStream()
-    parquet.write_table(table.replace_schema_metadata(dict(about)), sink)
-    raw: bytes = sink.getvalue().to_pybytes()
-    return raw
-
-
-def arrow_column(array: NDArray[Any]) -> Any:
-    """An output [N] or [N, K] as a pyarrow.Array of N values or N lists; an array of objects holds text."""
-    import pyarrow
-
-    flat = arrow_values(array.ravel())
-    if array.ndim == 1:
-        return flat
-    ends = np.arange(0, array.size + 1, array.shape[1], dtype=np.int32) if len(array) else np.zeros(1, np.int32)
-    return pyarrow.ListArray.from_arrays(ends, flat)
-
-
-def arrow_values(values: NDArray[Any]) -> Any:
-    """Values [N] as a pyarrow.Array; numbers are not copied. `pyarrow.array` would import pandas for them, which costs
-    a small job more than its rows do."""
-    import pyarrow
-
-    if values.dtype.kind not in "biuf":
-        return pyarrow.array(values, pyarrow.string(), from_pandas=False)
-    held = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
-    kind = pyarrow.from_numpy_dtype(values.dtype)
-    return pyarrow.Array.from_buffers(kind, len(values), [None, pyarrow.py_buffer(held)])

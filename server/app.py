@@ -94,11 +94,12 @@ def document_routes(app: FastAPI, model: Model, to_predict: Endpoint, to_invoke:
         response_class=Response, responses=answers_with(200, *REFUSALS, bad="InvocationProblem"),
         openapi_extra=json_body(invocation_schema(model)),
     )(handler(to_invoke, "invocations"))  # fmt: skip
+    infer = json_body(infer_schema(model))
     for path, parameters in model_paths(model):
         app.post(
             f"{path}/infer", summary="Infer", tags=["inference protocol v2"], response_class=Response,
             responses=answers_with(200, 404, *REFUSALS),
-            openapi_extra={"parameters": parameters, **json_body(infer_schema(model))},
+            openapi_extra={"parameters": parameters, **infer},
         )(handler(to_infer, "infer"))  # fmt: skip
 
 
@@ -120,9 +121,9 @@ def add_schemas(app: FastAPI, model: Model, settings: Settings) -> None:
     generated = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = generated()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(components(model, settings))
-        return document
+        if app.openapi_schema is None:  # FastAPI keeps it there, and so what is added to it
+            generated().setdefault("components", {}).setdefault("schemas", {}).update(components(model, settings))
+        return generated()
 
     app.openapi = openapi  # type: ignore[method-assign]
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.model import Model
+from edge_runtime.tables import listing
 from edge_runtime.values import shorten
 
 from .endpoint import Answer, Request
@@ -55,7 +56,7 @@ def inferrer(model: Model, settings: Settings) -> Callable[[Request], Answer]:
         wanted = [output.name for output in asked.outputs] or names
         for name in wanted:
             if name not in names:
-                raise Problem(400, f"there is no output {shorten(name)}; expected {', '.join(map(shorten, names))}")
+                raise Problem(400, f"there is no output {shorten(name)}; expected {listing(names)}")
         rows, outputs = answer_tensors(model, by_name(asked.inputs), settings.max_rows)
         body: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
         if asked.id is not msgspec.UNSET:
@@ -91,8 +92,7 @@ def infer_columns(model: Model, tensors: Mapping[str, Tensor], limit: int) -> tu
     names = [column.name for column in model.schema.columns]
     for name in tensors:
         if name not in names:  # in a table it would be passed over; here it is a mistake
-            shown = ", ".join(map(shorten, names[:10])) + (", …" if len(names) > 10 else "")
-            raise Problem(422, f"the column {shorten(name)} is unknown; expected {shown}")
+            raise Problem(422, f"the column {shorten(name)} is unknown; expected {listing(names)}")
     columns, rows = {}, None
     for name, tensor in tensors.items():
         shape = tensor.shape

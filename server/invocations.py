@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.model import Model
-from edge_runtime.rows import number, truth
+from edge_runtime.rows import field_values
 from edge_runtime.schema import Schema
 from edge_runtime.values import shorten
 
@@ -155,7 +155,7 @@ def by_column(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> Columns:
 
 
 def read_csv(body: bytes, schema: Schema) -> Columns:
-    """Columns by name; an empty field is missing, but empty text where a text column cannot be missing."""
+    """The model's columns by name. Raises Problem."""
     try:
         rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True))
     except UnicodeDecodeError:
@@ -170,12 +170,8 @@ def read_csv(body: bytes, schema: Schema) -> Columns:
     made: Columns = {}
     for column in schema.columns:
         fields = texts.get(column.name)
-        if fields is None:
-            continue
-        if column.dtype == "str":
-            made[column.name] = [text or None for text in fields] if column.nullable else fields
-        else:
-            made[column.name] = list(map(truth if column.dtype == "bool" else number, fields))
+        if fields is not None:
+            made[column.name] = field_values(fields, column)
     return made
 
 

@@ -28,7 +28,6 @@ Spec = dict[str, Any]
 
 FEW = 32  # categories that are still worth listing
 LARGEST_EXAMPLE = 256  # values
-EXACT = 2**53
 FORMATS = {"float64": "double", "float32": "float", "int64": "int64", "int32": "int32"}
 WORDS = {
     400: "The body is no JSON, is ambiguous, or is not of this protocol.",
@@ -196,7 +195,7 @@ def invocation_schema(model: Model) -> Spec:
     """MLflow's four forms of JSON."""
     rows: Spec = {"type": "array", "items": reference("Row")}
     if not model.schema.columns:
-        return {"oneOf": [closed_object({form: rows}) for form in ("instances",)]}
+        return {"oneOf": [closed_object({"instances": rows})]}
     laws = coders(model.schema)
     names = {"const": [coder.column.name for coder in laws]}
     split = {"columns": names, "data": {"type": "array", "items": listed(list(map(column_schema, laws)))}}

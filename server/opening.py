@@ -12,7 +12,7 @@ from edge_runtime.errors import IntegrityError, UnsupportedModelError
 from edge_runtime.mlflow import bundle_path
 from edge_runtime.model import Model, load
 
-__all__ = ["RESERVED", "open_model"]
+__all__ = ["open_model"]
 
 RESERVED = ("model_version", "model_digest")  # the keys that answers carry beside the model's own outputs
 

@@ -21,7 +21,7 @@ from .state import State
 from .strict_json import encode
 from .wire import described_inputs, described_outputs
 
-__all__ = ["json", "model_paths", "probes"]
+__all__ = ["model_paths", "probes"]
 
 DRAINING = "this server is shutting down"
 PLATFORM = "onnx_onnxv1"

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 
 from edge_runtime.calibration import isotonic
 from edge_runtime.ending import Ending
-from edge_runtime.links import CALIBRATIONS, Link
+from edge_runtime.links import CALIBRATIONS, Link, places
 
 __all__ = ["ROOM", "Sums", "anomaly_bound", "bound_of", "numbers_bound"]
 
@@ -38,8 +37,7 @@ class Sums:
 
     def of(self, parts: Sequence[Link]) -> list[Sums]:
         """Those of each part."""
-        ends = list(accumulate((part.width for part in parts), initial=0))
-        return [replace(self, reach=self.reach[start:end]) for start, end in pairwise(ends)]
+        return [replace(self, reach=self.reach[place]) for place in places(parts)]
 
 
 def bound_of(ending: Ending, sums: Sums) -> float:

@@ -72,7 +72,7 @@ class Ensemble:
         return sum(int((~tree.inner).sum()) for tree in self.trees)
 
     def reaches(self) -> tuple[float, ...]:
-        """What each target's raw sum does not exceed in magnitude."""
+        """What each target's raw sum does not exceed in magnitude; on the way there, it may (grid.reach)."""
         above, below = np.maximum(self.base, 0.0), np.minimum(self.base, 0.0)
         for tree in self.trees:
             leaves = tree.value[~tree.inner]

@@ -239,7 +239,8 @@ def _follow(
 
 
 def _condition(splits: Splits, i: int, left: int, right: int) -> tuple[Condition, int, int]:
-    """Condition, and the source's nodes where it is true and false."""
+    """Condition, and the source's nodes where it is true and false: read here anew, since what made the graph
+    (placing.py) is what is to be proven."""
     members = splits.members.get(i)
     mode = MEMBER if members is not None else EQUAL if splits.equal[i] else LESS_OR_EQUAL
     listed = () if members is None else tuple(members.tolist())

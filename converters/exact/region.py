@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["Cell", "Condition", "Region", "can", "narrow"]
+__all__ = ["EQUAL", "LESS_OR_EQUAL", "MEMBER", "Cell", "Condition", "Region", "can", "narrow"]
 
 LESS_OR_EQUAL, EQUAL, MEMBER = 0, 4, 6
 """Modes of a condition, by the numbers of ai.onnx.ml 5."""
@@ -26,6 +26,14 @@ class Condition:
     threshold: float
     members: tuple[float, ...]
     missing: bool
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The numbers that it is true for, where it is no comparison."""
+        return self.members if self.mode == MEMBER else (self.threshold,)
+
+    def holds(self, value: float) -> bool:
+        return value <= self.threshold if self.mode == LESS_OR_EQUAL else value in self.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +69,13 @@ def can(cell: Cell, condition: Condition) -> tuple[bool, bool]:
         return true, false
     if cell.only is not None:
         left = [value for value in cell.only if cell.holds(value)]
-        hits = [holds(condition, value) for value in left]
+        hits = [condition.holds(value) for value in left]
         return true or any(hits), false or not all(hits)
     if condition.mode == LESS_OR_EQUAL:
         return true or cell.low <= condition.threshold, false or cell.high > condition.threshold
-    values = (condition.threshold,) if condition.mode == EQUAL else condition.members
-    inside = any(map(cell.holds, values))
-    alone = cell.low == cell.high and cell.low in values
+    inside = any(map(cell.holds, condition.values))
+    alone = cell.low == cell.high and cell.low in condition.values
     return true or inside, false or not alone
-
-
-def holds(condition: Condition, value: float) -> bool:
-    if condition.mode == LESS_OR_EQUAL:
-        return value <= condition.threshold
-    return value == condition.threshold if condition.mode == EQUAL else value in condition.members
 
 
 def narrow(cell: Cell, condition: Condition, side: bool) -> Cell:
@@ -87,7 +88,7 @@ def narrow(cell: Cell, condition: Condition, side: bool) -> Cell:
         if condition.threshold == np.inf:  # no number is left
             return replace(cell, only=frozenset(), missing=missing)
         return replace(cell, low=max(cell.low, above), missing=missing)
-    values = frozenset((condition.threshold,) if condition.mode == EQUAL else condition.members)
+    values = frozenset(condition.values)
     if side:
         return replace(cell, only=values if cell.only is None else cell.only & values, missing=missing)
     return replace(cell, out=cell.out | values, missing=missing)

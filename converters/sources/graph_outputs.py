@@ -13,14 +13,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from edge_runtime.ending import Decision
-from edge_runtime.errors import UnsupportedModelError
 from edge_runtime.schema import TensorSpec
 
 from ..exact.graph import element_type
 
-__all__ = ["TWO_CLASSES", "decide", "declare", "finish"]
-
-TWO_CLASSES = UnsupportedModelError("a decision needs a classifier of two classes", advice="leave the decision away")
+__all__ = ["decide", "declare", "finish"]
 
 
 def finish(graph: onnx.ModelProto, source: str, name: str, kind: int | None, *, flat: bool = False) -> None:

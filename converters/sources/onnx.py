@@ -19,7 +19,6 @@ import onnx
 import onnxruntime
 import pandas as pd
 from google.protobuf.message import DecodeError, EncodeError
-from numpy.typing import NDArray
 
 from edge_runtime.ending import Ending
 from edge_runtime.errors import BundleError, UnsupportedModelError
@@ -30,17 +29,15 @@ from edge_runtime.session import ERRORS, inputs_of, open_session, reason
 
 from ..data import Data
 from ..exact.graph import IR_VERSION, OPSETS
-from ..source import Outputs, Request, Source
+from ..source import Outputs, Request, Source, decided
 from .graph_outputs import finish
 from .onnx_columns import AS_IT_IS, placed
 from .onnx_outputs import finished, flat
-from .sklearn.asking import decided
-from .tried_columns import TRIED_ROWS, as_tensor, column_of, put
+from .tried_columns import TOLERANCE, TRIED_ROWS, column_of, feeds_of, put
 
 __all__ = ["SUFFIXES", "accepts", "open", "read"]
 
 SUFFIXES = (".onnx",)
-TOLERANCE = 1e-5  # float32, through a few layers of it
 LARGEST = 2**20
 TOLD = re.compile(r"[\w.+-]{1,40}")
 """A name or a version: CatBoost writes the story of its build there."""
@@ -111,7 +108,7 @@ class Asked:
         """The original's outputs, maps as arrays. Raises ValueError where it refuses."""
         try:
             with np.errstate(all="ignore"):
-                found = self.session.run(self.names, self.feeds(given))
+                found = self.session.run(self.names, feeds_of(given, self.places, self.inputs))
         except ERRORS as error:
             raise ValueError(reason(error)) from error
         made = {}
@@ -120,17 +117,6 @@ class Asked:
             made[name] = (
                 values if labels is None else np.array([[row[k] for k in labels] for row in values], np.float32)
             )
-        return made
-
-    def feeds(self, given: pd.DataFrame) -> dict[str, NDArray[Any]]:
-        made = {}
-        for spec in self.inputs:
-            columns = [
-                as_tensor(given[place.name].to_numpy(), spec.dtype)
-                for place in self.places
-                if place.tensor == spec.name
-            ]
-            made[spec.name] = columns[0] if len(spec.shape) == 1 else np.column_stack(columns)
         return made
 
     def takes(self, column: int, value: Any) -> bool:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from edge_runtime.ending import Decision
 from edge_runtime.schema import TensorSpec
 
-from ..source import Outputs
-from .graph_outputs import TWO_CLASSES, decide, declare, finish
+from ..source import Outputs, needs_two_classes
+from .graph_outputs import decide, declare, finish
 
 __all__ = ["finished", "flat"]
 
@@ -85,7 +85,7 @@ def finished(
     if decision is not None:
         source = next((each for each in given if names[each.name] == "probabilities"), None)
         if source is None or source.values.shape[1] != 2:
-            raise TWO_CLASSES
+            raise needs_two_classes()
         outputs = decide(graph, source.name, decision)
         declare(graph, outputs)
         return outputs, names

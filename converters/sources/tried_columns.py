@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from edge_runtime.schema import INTEGER_RANGE, ColumnSpec
+from edge_runtime.schema import INTEGER_RANGE, ColumnSpec, TensorSpec
 
-__all__ = ["TRIED_ROWS", "UNKNOWN_TEXT", "Place", "as_tensor", "column_of", "put"]
+__all__ = ["TOLERANCE", "TRIED_ROWS", "UNKNOWN_TEXT", "Place", "column_of", "feeds_of", "put"]
 
+TOLERANCE = 1e-5  # float32, through a few layers of it
 TRIED_ROWS = 8
 UNKNOWN_TEXT = "\x00 a text that no one trained on"
 
@@ -65,6 +66,11 @@ def put(rows: pd.DataFrame, column: int, value: Any) -> pd.DataFrame:
     return given
 
 
-def as_tensor(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """A column's values in the dtype of a graph's tensor."""
-    return values.astype(object if dtype == "str" else dtype)
+def feeds_of(rows: pd.DataFrame, places: Sequence[Place], inputs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+    """The graph's tensors for ``rows``, whose columns have the places' names."""
+    made = {}
+    for spec in inputs:
+        dtype = object if spec.dtype == "str" else spec.dtype
+        columns = [rows[place.name].to_numpy().astype(dtype) for place in places if place.tensor == spec.name]
+        made[spec.name] = columns[0] if len(spec.shape) == 1 else np.column_stack(columns)
+    return made

@@ -1,14 +1,13 @@
 """`edge predict`: rows in, answers out.
 
-Belongs here: parsing, and the way from one file to another. Not here: files of rows (rows.py), predicting (model.py).
+Belongs here: parsing, and the way from one file to another. Not here: files (rows.py, answers.py), predicting
+(model.py).
 Only click is imported at the top.
 Imported as edge_runtime.commands.predict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -39,8 +38,9 @@ def predict(model: str, rows: str, output: str | None) -> None:
 
     Without OUT, answers go to standard output, one JSON object per row.
     """
+    from edge_runtime.answers import check_target
     from edge_runtime.model import load
-    from edge_runtime.rows import SUFFIXES, check_target
+    from edge_runtime.rows import SUFFIXES
 
     if output is not None:
         check_target(output, (*SUFFIXES, ".npz"))
@@ -54,33 +54,34 @@ def predict(model: str, rows: str, output: str | None) -> None:
 def answer_rows(model: Model, path: str, output: str | None) -> None:
     import sys
 
-    from edge_runtime.rows import SUFFIXES, check_target, lines, read_for, write_rows
+    from edge_runtime.answers import about_model, check_target, lines, write_rows
+    from edge_runtime.rows import SUFFIXES, located, read_for
 
     if output is not None:
         check_target(output, SUFFIXES)
     rows = read_for(model.schema, path)
     report_ignored(model, rows.columns, path)
-    with naming(path):
+    with located("standard input" if path == "-" else path):
         outputs = model.predict(rows.data)
     if output is None:
         sys.stdout.writelines(lines(outputs))
         return
     classes = model.manifest.ending.classes if model.manifest is not None else None
-    about = {"edge_runtime.digest": model.digest, "edge_runtime.model": f"{model.name} {model.version}".strip()}
-    write_rows(output, outputs, classes=classes, about=about, single=rows.single)
+    write_rows(output, outputs, classes=classes, about=about_model(model), single=rows.single)
     count = len(next(iter(outputs.values())))
     click.echo(f"{count:,} {'row' if count == 1 else 'rows'} written to {printable(output)}", err=True)
 
 
 def answer_tensors(model: Model, path: str, output: str | None) -> None:
+    from edge_runtime.answers import write_tensors
     from edge_runtime.errors import InputError
-    from edge_runtime.rows import read_tensors, write_tensors
+    from edge_runtime.rows import located, read_tensors
 
     if output is None or not output.lower().endswith(".npz") or not path.lower().endswith(".npz"):
         names = ", ".join(spec.name for spec in model.schema.inputs)
         raise InputError(f"{model.name} takes tensors ({names})", expected="an .npz file, and -o with another one")
     tensors = read_tensors(path)
-    with naming(path):
+    with located(path):
         outputs = model.run(tensors)
     write_tensors(output, outputs)
     count = len(outputs)
@@ -92,17 +93,3 @@ def report_ignored(model: Model, columns: tuple[str, ...], path: str) -> None:
     ignored = [name for name in columns if name not in known]
     if ignored:
         click.echo(printable(f"{path}: ignored, since the model does not take them: {', '.join(ignored)}"), err=True)
-
-
-@contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Let what is wrong with a row say in which file."""
-    from edge_runtime.errors import InputError
-
-    try:
-        yield
-    except InputError as error:
-        place = "standard input" if path == "-" else path
-        raise InputError(
-            f"{place}: {error.problem}", expected=error.expected, column=error.column, row=error.row
-        ) from None

@@ -22,8 +22,9 @@ from edge_runtime.manifest import FORMAT_VERSION
 from edge_runtime.model import Model, load
 from edge_runtime.version import VERSION
 
+from .asking import library
 from .files import FLAVOR, bundle_path, contents, tags_of
-from .registry import MLMODEL, library
+from .registry import MLMODEL
 from .signature import example_of, signature_of
 
 __all__ = ["get_default_pip_requirements", "load_model", "log_model", "opened", "save_model"]

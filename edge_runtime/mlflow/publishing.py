@@ -16,9 +16,9 @@ from typing import Any
 from edge_runtime.errors import InputError, IntegrityError
 from edge_runtime.model import Model
 
+from .asking import QUIET, ask, asking, quietly, translated
 from .files import tags_of
 from .flavor import log_model, opened
-from .registry import QUIET, ask, asking, quietly, translated
 
 __all__ = ["Published", "publish"]
 

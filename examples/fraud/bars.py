@@ -25,7 +25,7 @@ import pandas as pd
 import skl2onnx
 from load import requests_per_second
 from onnx import helper, numpy_helper
-from running import edge_serve, free_port, server
+from running import edge_serve, free_port, server, spark_session
 from transactions import make_bundle, payments
 
 from edge_runtime.benchmarks.environment import cpu_model
@@ -149,7 +149,7 @@ def run_and_watch(command: list[str]) -> float:
 
 def spark(bundle: Path, usual: onnx.ModelProto, folder: Path) -> None:
     import mlflow
-    from pyspark.sql import SparkSession, functions
+    from pyspark.sql import functions
 
     from edge_runtime.batch.spark import score
 
@@ -160,39 +160,38 @@ def spark(bundle: Path, usual: onnx.ModelProto, folder: Path) -> None:
         rows[start : start + SPARK_ROWS // 4].to_parquet(source / f"{part}.parquet")
     flavor = folder / "flavor"
     mlflow.onnx.save_model(score_only(usual), str(flavor))
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else its workers are the first python3 of PATH
-    session: Any = (
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-        .config("spark.log.level", "ERROR").getOrCreate()
-    )  # fmt: skip
-    frame = session.read.parquet(str(source))
-    udf = mlflow.pyfunc.spark_udf(session, str(flavor), result_type="float", env_manager="local")
+    with spark_session() as session:
+        frame = session.read.parquet(str(source))
+        udf = mlflow.pyfunc.spark_udf(session, str(flavor), result_type="float", env_manager="local")
 
-    def by_udf() -> Any:
-        scored = frame.withColumn("fraud_score", udf(*COLUMNS))
-        return scored.withColumns(
-            {
-                "is_fraud": scored.fraud_score > 0.5,
-                "model_version": functions.lit("1"),
-                "score_timestamp": functions.current_timestamp(),
-            }
-        )
+        def by_udf() -> Any:
+            scored = frame.withColumn("fraud_score", udf(*COLUMNS))
+            return scored.withColumns(
+                {
+                    "is_fraud": scored.fraud_score > 0.5,
+                    "model_version": functions.lit("1"),
+                    "score_timestamp": functions.current_timestamp(),
+                }
+            )
 
-    jobs: dict[str, Callable[[], Any]] = {"ours": lambda: score(frame, str(bundle)), "mlflow": by_udf}
+        taken = written_by_turns({"ours": lambda: score(frame, str(bundle)), "mlflow": by_udf}, folder / "scored")
+    assert len(pd.read_parquet(folder / "scored")) == SPARK_ROWS
+    ours, theirs = float(np.median(taken["ours"])), float(np.median(taken["mlflow"]))
+    what = f"Spark local[2], {SPARK_ROWS:,} rows | MLflow's spark_udf, ONNX flavor"
+    line(what, f"{ours:.2f} s", f"{theirs:.2f} s", ours / theirs, 0.8)
+
+
+def written_by_turns(jobs: dict[str, Callable[[], Any]], target: Path) -> dict[str, list[float]]:
+    """The seconds that each job's frame took to be written, round by round."""
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for i in range(ROUNDS + 2):
         for name, job in jobs.items():
-            target = folder / "scored"
             shutil.rmtree(target, ignore_errors=True)
             began = time.perf_counter()
             job().write.parquet(str(target))
             if i > 1:  # workers start, and the JVM compiles
                 taken[name].append(time.perf_counter() - began)
-    assert len(pd.read_parquet(folder / "scored")) == SPARK_ROWS
-    session.stop()
-    ours, theirs = float(np.median(taken["ours"])), float(np.median(taken["mlflow"]))
-    what = f"Spark local[2], {SPARK_ROWS:,} rows | MLflow's spark_udf, ONNX flavor"
-    line(what, f"{ours:.2f} s", f"{theirs:.2f} s", ours / theirs, 0.8)
+    return taken
 
 
 def score_only(model: onnx.ModelProto) -> onnx.ModelProto:

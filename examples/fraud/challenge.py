@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -28,7 +27,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from running import edge_serve, free_port, server
+from running import edge_serve, free_port, server, spark_session
 
 import edge_runtime as er
 from edge_runtime.cli import main as edge
@@ -48,7 +47,7 @@ Columns = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass
-class Path_:
+class Way:
     """What came by one way: answers for the first rows, or for some of them, and how long it took."""
 
     name: str
@@ -108,25 +107,27 @@ def register(model: Any, rows: pd.DataFrame) -> None:
     mlflow.MlflowClient().set_registered_model_alias("Late", "champion", "1")
 
 
-def every_way(bundle: Path, rows: pd.DataFrame) -> Iterator[Path_]:
+def every_way(bundle: Path, rows: pd.DataFrame) -> Iterator[Way]:
     picked = np.linspace(0, len(rows) - 1, SINGLE).astype(int)
-    records = [
-        {name: None if value != value else value for name, value in row.items()}
-        for row in rows.iloc[picked].to_dict("records")
-    ]
+    records = records_of(rows.iloc[picked])
     source = OUT / "flights.parquet"
     rows.to_parquet(source)
 
     device = er.load(bundle)
-    yield Path_("edge: predict", *timed(lambda: device.predict(rows)))
+    yield Way("edge: predict", *timed(lambda: device.predict(rows)))
     yield one_by_one("edge: predict_one", device.predict_one, records, picked)
     answers, seconds = on_a_bare_device(bundle, records)
-    yield Path_("edge: the bare device", answers, seconds, picked, single=True)
+    yield Way("edge: the bare device", answers, seconds, picked, single=True)
     yield from over_rest(rows, records, picked)
     target = OUT / "scored.parquet"
     _, seconds = timed(lambda: edge(["batch", str(bundle), str(source), str(target)]))
-    yield Path_("batch: edge batch", columns_of(pd.read_parquet(target)), seconds)
+    yield Way("batch: edge batch", columns_of(pd.read_parquet(target)), seconds)
     yield from through_mlflow_and_spark(rows, source)
+
+
+def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """A dict for each row, None where a value is missing."""
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -135,10 +136,10 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return made, time.perf_counter() - began
 
 
-def one_by_one(name: str, ask: Callable[[Any], Any], asked: list[Any], picked: Any) -> Path_:
+def one_by_one(name: str, ask: Callable[[Any], Any], asked: list[Any], picked: Any) -> Way:
     ask(asked[0])
     answers, seconds = timed(lambda: [ask(one) for one in asked])
-    return Path_(name, columns_of(pd.DataFrame(answers)), seconds, picked, single=True)
+    return Way(name, columns_of(pd.DataFrame(answers)), seconds, picked, single=True)
 
 
 def columns_of(frame: pd.DataFrame) -> Columns:
@@ -169,7 +170,7 @@ def on_a_bare_device(bundle: Path, records: list[Any]) -> tuple[Columns, float]:
     return columns_of(pd.DataFrame(found["answers"])), found["seconds"]
 
 
-def over_rest(rows: pd.DataFrame, records: list[Any], picked: Any) -> Iterator[Path_]:
+def over_rest(rows: pd.DataFrame, records: list[Any], picked: Any) -> Iterator[Way]:
     port = free_port()
     with server(edge_serve("models:/LateEdge@champion", port), f"http://127.0.0.1:{port}/readyz", {}):
         http = HTTPConnection("127.0.0.1", port)
@@ -194,12 +195,10 @@ def over_rest(rows: pd.DataFrame, records: list[Any], picked: Any) -> Iterator[P
         def lists() -> Columns:
             found: list[Any] = []
             for start in range(0, len(rows), LIST):
-                part = rows[start : start + LIST].to_dict("records")
-                clean = [{key: None if value != value else value for key, value in row.items()} for row in part]
-                found += post("/predict", clean)["predictions"]
+                found += post("/predict", records_of(rows[start : start + LIST]))["predictions"]
             return columns_of(pd.DataFrame(found))
 
-        yield Path_("REST: /predict, lists", *timed(lists))
+        yield Way("REST: /predict, lists", *timed(lists))
 
 
 def infer(record: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +212,7 @@ def infer(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def through_mlflow_and_spark(rows: pd.DataFrame, source: Path) -> Iterator[Path_]:
+def through_mlflow_and_spark(rows: pd.DataFrame, source: Path) -> Iterator[Way]:
     import mlflow
 
     from edge_runtime.batch.spark import score
@@ -221,33 +220,18 @@ def through_mlflow_and_spark(rows: pd.DataFrame, source: Path) -> Iterator[Path_
     uri = "models:/LateEdge@champion"
     function = mlflow.pyfunc.load_model(uri)
     answers, seconds = timed(lambda: function.predict(rows))
-    yield Path_("MLflow: pyfunc", columns_of(pd.DataFrame(answers)), seconds)
+    yield Way("MLflow: pyfunc", columns_of(pd.DataFrame(answers)), seconds)
     with spark_session() as session:
         frame = session.read.parquet(str(source))
         frame.count()
         _, seconds = timed(lambda: score(frame, uri).write.parquet(str(OUT / "spark")))
-        yield Path_("Spark: batch.spark.score", in_order(rows, OUT / "spark"), seconds)
+        yield Way("Spark: batch.spark.score", in_order(rows, OUT / "spark"), seconds)
         udf = mlflow.pyfunc.spark_udf(
             session, uri, result_type=f"{SCORE} double, {DECISION} boolean", env_manager="local"
         )
         answered = frame.withColumn("answer", udf(*rows.columns)).select("*", "answer.*").drop("answer")
         _, seconds = timed(lambda: answered.write.parquet(str(OUT / "udf")))
-        yield Path_("Spark: spark_udf", in_order(rows, OUT / "udf"), seconds)
-
-
-@contextmanager
-def spark_session() -> Iterator[Any]:
-    from pyspark.sql import SparkSession
-
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else its workers are the first python3 of PATH
-    session: Any = (
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-        .config("spark.log.level", "ERROR").getOrCreate()
-    )  # fmt: skip
-    try:
-        yield session
-    finally:
-        session.stop()
+        yield Way("Spark: spark_udf", in_order(rows, OUT / "udf"), seconds)
 
 
 def in_order(rows: pd.DataFrame, folder: Path) -> Columns:
@@ -257,7 +241,7 @@ def in_order(rows: pd.DataFrame, folder: Path) -> Columns:
     return columns_of(scored)
 
 
-def report(ways: list[Path_], trained: np.ndarray[Any, Any]) -> bool:
+def report(ways: list[Way], trained: np.ndarray[Any, Any]) -> bool:
     """Print the table; whether no label differs and all bits are equal."""
     table = Table(title="The same answers, whichever way")
     table.add_column("path")
@@ -284,7 +268,7 @@ def report(ways: list[Path_], trained: np.ndarray[Any, Any]) -> bool:
     return ok
 
 
-def advise(ways: list[Path_]) -> None:
+def advise(ways: list[Way]) -> None:
     """Which strategy fits what, with this run's figures."""
     by_name = {way.name: way for way in ways}
     one, rest = by_name["edge: predict_one"], by_name["REST: /predict"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 __all__ = ["requests_per_second"]
 
@@ -61,7 +62,7 @@ def requests_per_second(port: int, path: str, body: bytes, *, connections: int =
         until = time.monotonic() + seconds
         waiting: list[asyncio.Future[int]] = [loop.create_future() for _ in range(connections)]
         for done in waiting:
-            await loop.create_connection(lambda done=done: Asking(request, until, done), "127.0.0.1", port)  # type: ignore[misc]
+            await loop.create_connection(partial(Asking, request, until, done), "127.0.0.1", port)
         return sum(await asyncio.gather(*waiting))
 
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Servers for the examples: started, waited for, stopped."""
+"""What the examples run beside themselves, started and stopped: servers, and Spark."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["edge_serve", "free_port", "server"]
+__all__ = ["edge_serve", "free_port", "server", "spark_session"]
 
 
 def free_port() -> int:
@@ -51,3 +52,19 @@ def answers(url: str) -> bool:
 
 def edge_serve(model: object, port: int) -> list[str]:
     return [sys.executable, "-m", "edge_runtime", "serve", str(model), "--port", str(port)]
+
+
+@contextmanager
+def spark_session() -> Iterator[Any]:
+    """Spark on two cores of this machine."""
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else its workers are the first python3 of PATH
+    session: Any = (
+        SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR").getOrCreate()
+    )  # fmt: skip
+    try:
+        yield session
+    finally:
+        session.stop()

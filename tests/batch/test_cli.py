@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pyarrow
 import pytest
 from pyarrow import parquet
@@ -19,6 +20,14 @@ from pyarrow import parquet
 from .conftest import MODEL, Late, answers_in, same
 
 File = Callable[..., Path]
+
+
+def test_a_column_without_a_name_is_seen_in_the_summary(edge: Any, late: Late, late_file: File, tmp_path: Path) -> None:
+    """As pandas writes its index into CSV."""
+    rows = pandas.read_csv(late_file("rows.csv"))[[column.name for column in late.model.schema.columns]]
+    rows.to_csv(tmp_path / "indexed.csv")
+    done = edge("batch", late.bundle, tmp_path / "indexed.csv", "scored.csv")
+    assert (done.returncode, done.stdout.splitlines()[1]) == (0, "  not taken by the model: ''")
 
 
 def test_a_run_ends_with_a_summary(edge: Any, late: Late, late_file: File, tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def test_a_parquet_file_that_is_corrupt_further_on(late: Late, late_file: File, 
     """The footer is whole, the pages are not: still one line, and nothing written."""
     source = late_file("rows.parquet", MODEL)
     raw = bytearray(source.read_bytes())
-    raw[len(raw) // 4 : len(raw) // 3] = os.urandom(len(raw) // 3 - len(raw) // 4)
+    raw[len(raw) // 4 : len(raw) // 3] = np.random.default_rng(0).bytes(len(raw) // 3 - len(raw) // 4)
     source.write_bytes(raw)
     with pytest.raises(InputError, match=r"rows.parquet: ") as caught:
         score(late.bundle, source, tmp_path / "scored.parquet")
@@ -533,15 +533,13 @@ def test_a_key_of_what_is_added_does_not_get_lost(iris: Iris, tmp_path: Path, mo
     assert os.listdir(tmp_path) == ["rows.jsonl"]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("csv", "a column of bytes has no form in text"), ("jsonl", "a column of bytes has no form in text")],
-)
-def test_bytes_have_no_form_in_text(iris: Iris, tmp_path: Path, name: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_bytes_have_no_form_in_text(iris: Iris, tmp_path: Path, kind: str) -> None:
     """They go into Parquet, or stay behind."""
     iris.frame.assign(raw=b"\xff").to_parquet(tmp_path / "rows.parquet")
-    with pytest.raises(InputError, match=rf"rows.parquet: {kind} \(column 'raw'\); expected --keep without it"):
-        score(iris.bundle, tmp_path / "rows.parquet", tmp_path / f"scored.{name}")
+    says = r"rows.parquet: a column of bytes has no form in text \(column 'raw'\); expected --keep without it"
+    with pytest.raises(InputError, match=says):
+        score(iris.bundle, tmp_path / "rows.parquet", tmp_path / f"scored.{kind}")
     assert os.listdir(tmp_path) == ["rows.parquet"]
 
 

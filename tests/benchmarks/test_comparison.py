@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge_runtime.benchmarks import Comparison, Environment, Estimate, compare
+from edge_runtime.benchmarks import Comparison, Estimate, compare
 from edge_runtime.benchmarks.comparison import Verdict, judge
 from edge_runtime.timing import median_ratio
 
-from .conftest import Clock, quiet
+from .conftest import Clock, compared
 
 BLOCKS = np.full(30, 3_500_000, np.int64)
 
@@ -26,12 +26,7 @@ def ratio(value: float, low: float, high: float) -> Estimate:
 
 def comparison(found: Estimate, itself: Estimate) -> Comparison:
     """A comparison that found these."""
-    return Comparison(
-        a="new.edge", b="old.edge", a_work="x", b_work="x", interleaved=True, calls=700, process_rounds=(30,),
-        a_block_ns=BLOCKS, again_block_ns=BLOCKS, b_block_ns=BLOCKS, ratio=found, against_itself=itself,
-        a_answers_right=None, b_answers_right=None, problems=(), environment=Environment.here(threads=1),
-        conditions=quiet(),
-    )  # fmt: skip
+    return compared(a_block_ns=BLOCKS, ratio=found, against_itself=itself)
 
 
 CASES: dict[str, tuple[Estimate, Estimate, Verdict, str]] = {

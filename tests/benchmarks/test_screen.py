@@ -45,29 +45,11 @@ HEAD = """\
 fraud 2.1.0 (exact), 52 kB, sha256:0123
 Cortex-A72, 4 cores, 1 thread, 4.0 GB, governor performance, load 0.25, Linux 6.1 aarch64, Python 3.11.7, \
 numpy 2.4.6, onnxruntime 1.32.0, 2026-01-02T03:04:05+00:00"""
-ITSELF = Estimate(1.001, 0.996, 1.004, "ratio")
 
 
 def document(**changed: Any) -> Document:
     """A document of fraud.edge, measured on MACHINE."""
     return Document(format=FORMAT, target="fraud.edge", model=MODEL, environment=MACHINE, **changed)
-
-
-@pytest.fixture
-def comparison_of(conditions_of: Callable[..., Conditions]) -> Callable[..., Comparison]:
-    """new.edge twice as fast as old.edge, with other fields where given."""
-
-    def make(**changed: Any) -> Comparison:
-        blocks = np.full(285, 3_500_000)
-        usual: dict[str, Any] = {
-            "a": "new.edge", "b": "old.edge", "a_work": "x", "b_work": "x", "interleaved": True, "calls": 1_090,
-            "process_rounds": (57,) * 5, "a_block_ns": blocks, "again_block_ns": blocks, "b_block_ns": blocks,
-            "ratio": Estimate(0.5, 0.49, 0.51, "ratio"), "against_itself": ITSELF, "a_answers_right": True,
-            "b_answers_right": True, "problems": (), "environment": MACHINE, "conditions": conditions_of(),
-        }  # fmt: skip
-        return Comparison(**(usual | changed))
-
-    return make
 
 
 def test_a_run_reads_like_this(run_of: RunOf) -> None:

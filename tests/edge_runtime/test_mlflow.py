@@ -26,7 +26,8 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, IntegrityError, UnsupportedModelError
 from edge_runtime.golden import Sample
 from edge_runtime.mlflow import bundle_path, files, load_model, log_model, publish, registry, save_model
-from edge_runtime.mlflow.registry import library, locate
+from edge_runtime.mlflow.asking import library
+from edge_runtime.mlflow.registry import locate
 from edge_runtime.schema import Schema, TensorSpec
 
 Flights = Any  # of tests/conftest.py
@@ -310,7 +311,7 @@ def test_a_stage_still_works_with_a_hint(flights: Flights, store: Path) -> None:
     with pytest.warns(
         FutureWarning, match="models:/Late/Production: stages are deprecated in MLflow; give the version"
     ):
-        assert locate("models:/Late/production".replace("production", "Production")).uri == "models:/Late/1"
+        assert locate("models:/Late/Production").uri == "models:/Late/1"
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -425,7 +426,7 @@ def test_a_cache_that_is_no_folder_is_named(
 def test_telemetry_is_off_and_nothing_is_loaded_before_it_is_needed() -> None:
     """In a process whose environment says nothing of it."""
     program = (
-        "import sys\nfrom edge_runtime.mlflow.registry import library\nassert 'mlflow' not in sys.modules\n"
+        "import sys\nfrom edge_runtime.mlflow.asking import library\nassert 'mlflow' not in sys.modules\n"
         "print(library('a test').telemetry.get_telemetry_client())"
     )
     signs = ("MLFLOW_", "CI", "GITHUB_", "PYTEST_", "DO_NOT_TRACK")  # mlflow sends nothing from a test, either

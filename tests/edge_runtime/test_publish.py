@@ -54,6 +54,19 @@ def test_a_bundle_becomes_a_version_with_all_that_is_known_of_it(flights: Flight
     assert load_model("models:/Late@champion").digest == bundle.digest
 
 
+@pytest.mark.parametrize("place", ["", "no/such/mlflow.db"])
+def test_a_store_that_cannot_be_opened_is_refused_at_once(
+    flights: Flights, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in the store's place, and a store in no folder: mlflow alone tries either for minutes."""
+    uri = f"sqlite:///{tmp_path}/{place}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(InputError) as caught:
+        publish(flights.bundle, "models:/Late")
+    assert str(caught.value).startswith(f"MLflow at {uri} refuses (unable to open database file")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_run_of_the_source_becomes_a_tag(
     small_manifest: Manifest, small_contents: dict[str, bytes], store: Path, tmp_path: Path
 ) -> None:

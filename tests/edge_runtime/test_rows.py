@@ -14,8 +14,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from edge_runtime.answers import check_target, write_rows, write_tensors
 from edge_runtime.errors import InputError
-from edge_runtime.rows import Rows, check_target, read_for, read_rows, read_tensors, write_rows, write_tensors
+from edge_runtime.rows import Rows, read_for, read_rows, read_tensors
 from edge_runtime.schema import ColumnSpec, Schema, TensorSpec
 
 INFINITY = math.inf

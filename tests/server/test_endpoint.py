@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 from edge_runtime import InputError, Model
 from edge_runtime.server import create_app
 
-TRANSACTION = {"amount": 8500.0, "merchant_id": 443, "hour_of_day": 3, "distance_from_home": 120.5}
+from .conftest import TRANSACTION
+
 ROUTES = ["/predict", "/invocations", "/v2/models/fraud/infer"]
 MEGABYTE = b" " * 2**20
 

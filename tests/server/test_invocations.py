@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 from edge_runtime import Model, load
 from edge_runtime.server import create_app
 
-TRANSACTION: dict[str, Any] = {"amount": 8500.0, "merchant_id": 443, "hour_of_day": 3, "distance_from_home": 120.5}
+from .conftest import TRANSACTION
+
 NAMES, VALUES = list(TRANSACTION), list(TRANSACTION.values())
 
 FORMS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,8 @@ from edge_runtime import Model, load
 from edge_runtime.schema import Schema, TensorSpec
 from edge_runtime.server import create_app
 
-TRANSACTION = {"amount": 8500.0, "merchant_id": 443, "hour_of_day": 3, "distance_from_home": 120.5}
+from .conftest import TRANSACTION
+
 IRIS = {"sepal_length": 5.9, "sepal_width": 3.0, "petal_length": 5.1, "petal_width": 1.8}
 
 
@@ -126,11 +127,11 @@ def test_colons_in_texts_are_no_second_keys(flights: Any) -> None:
 
 def test_no_value_of_the_request_comes_back(iris_client: TestClient) -> None:
     """An error may be logged or shown; what was sent stays with whoever sent it."""
-    for value in ("4111 1111 1111 1111", 41111111.5, [41111111], {"k": 41111111}, 1e300):
+    for value in ("4111 1111 1111 1111", 4111111111111111111, [41111111], {"k": 41111111}):
         for body in ({**IRIS, "petal_width": value}, [{**IRIS, "petal_width": value}]):
             response = iris_client.post("/predict", json=body)
-            if response.status_code != 200:
-                assert "4111" not in response.text
+            assert response.status_code == 422
+            assert "4111" not in response.text
     text = iris_client.post("/predict", content=b'{"petal_width": 4111', headers={"content-type": "application/json"})
     assert "4111" not in text.text
 

@@ -19,7 +19,7 @@ from edge_runtime.schema import Schema, TensorSpec
 from edge_runtime.server import create_app
 from edge_runtime.version import VERSION
 
-TRANSACTION = {"amount": 8500.0, "merchant_id": 443, "hour_of_day": 3, "distance_from_home": 120.5}
+from .conftest import TRANSACTION
 
 
 def test_probes_say_live_and_ready_and_which_model(client: TestClient, model: Model) -> None:

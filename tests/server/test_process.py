@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-TRANSACTION = {"amount": 8500.0, "merchant_id": 443, "hour_of_day": 3, "distance_from_home": 120.5}
+from .conftest import TRANSACTION
+
 BODY = json.dumps(TRANSACTION)
 HEADERS = {"content-type": "application/json"}
 

@@ -64,6 +64,6 @@ def test_the_import_contracts_name_every_part(setup: ConfigParser, parts: dict[s
     for contract in ("extras", "commands"):
         allowed = setup[f"importlinter:contract:{contract}"]["allowed_importers"].split()
         assert set(allowed) - {"edge_runtime.__main__", "edge_runtime.commands"} == set(spokes)
-    needing = {"edge_runtime.rows", "edge_runtime.mlflow", "edge_runtime.report"}
+    needing = {"edge_runtime.answers", "edge_runtime.rows", "edge_runtime.mlflow", "edge_runtime.report"}
     core = {f"edge_runtime.{path.stem}" for path in Path(edge_runtime.__path__[0]).iterdir()}
     assert set(setup["importlinter:contract:extras"]["protected_modules"].split()) == needing & core

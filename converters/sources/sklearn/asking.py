@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from edge_runtime.ending import Decision
 from edge_runtime.errors import UnsupportedModelError
 from edge_runtime.schema import INTEGER_RANGE
 
@@ -27,15 +26,7 @@ from .pipeline import names_of, on_one_thread
 from .preprocessing import Rows, read_together
 from .rules import RULES, is_missing
 
-__all__ = ["Asked", "arriving", "decided"]
-
-
-def decided(outputs: dict[str, NDArray[Any]], decision: Decision | None) -> dict[str, NDArray[Any]]:
-    """The source's outputs by the names that the bundle gives out."""
-    if decision is None:
-        return outputs
-    score = outputs["probabilities"][:, 1]
-    return {decision.score: score, decision.name: score > decision.threshold}
+__all__ = ["Asked", "arriving"]
 
 
 class Asked:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnx
+import onnxruntime
 import pandas as pd
 
 from edge_runtime.ending import Ending
@@ -22,15 +22,13 @@ from edge_runtime.golden import differences
 from edge_runtime.schema import ColumnSpec, Schema
 from edge_runtime.session import inputs_of, open_session
 
-from ...source import Outputs, Request, Source
-from ..tried_columns import TRIED_ROWS, Place, as_tensor, column_of, put
+from ...source import Outputs, Request, Source, decided
+from ..tried_columns import TOLERANCE, TRIED_ROWS, Place, column_of, feeds_of, put
 from .answers import quietly
-from .asking import Asked, decided
+from .asking import Asked
 from .usual_graph import SKL2ONNX, usual_graph
 
 __all__ = ["read"]
-
-TOLERANCE = 1e-5  # float32, through a few layers of it
 
 
 def read(model: Any, estimator: Any, request: Request, framework: str, *, reason: str) -> Source:
@@ -57,8 +55,8 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
             with quietly():
                 return decided(_answer(asked.model, asked.build(given), names), request.decision)
 
-        columns = _columns(asked, reference, graph)
-        inputs = inputs_of(open_session(graph.SerializeToString(), threads=1, largest_tensor=2**20))
+        session = open_session(graph.SerializeToString(), threads=1, largest_tensor=2**20)
+        columns, inputs = _columns(asked, reference, session), inputs_of(session)
         floats = [o.name for o in outputs if o.dtype.startswith("float") and o.name != "label"]
         return Source(
             framework, Schema(columns, inputs, outputs), Ending("graph"), graph, reference, exact=False,
@@ -70,36 +68,27 @@ def read(model: Any, estimator: Any, request: Request, framework: str, *, reason
 
 
 def _columns(
-    asked: Asked, reference: Callable[[pd.DataFrame], Outputs], graph: onnx.ModelProto
+    asked: Asked, reference: Callable[[pd.DataFrame], Outputs], session: onnxruntime.InferenceSession
 ) -> tuple[ColumnSpec, ...]:
     """The columns, each with the values for which graph and source were seen to agree: what skl2onnx writes is right
     for ordinary numbers, and often not for missing or very large ones."""
-    session = open_session(graph.SerializeToString(), threads=1, largest_tensor=2**20)
-    dtypes = {tensor.name: tensor.dtype for tensor in inputs_of(session)}
-    together = set(dtypes) == {"x"}  # all columns in one tensor
+    inputs = inputs_of(session)
+    together = [spec.name for spec in inputs] == ["x"]  # all columns in one tensor
+    places = [
+        Place(name, kind, *(("x", i) if together else (name, 0)))
+        for i, (name, kind) in enumerate(zip(asked.names, asked.dtypes, strict=True))
+    ]
     base = asked.frame.iloc[:TRIED_ROWS, asked.used]
 
     def agrees(i: int, value: Any) -> bool:
         given = put(base, i, value)
         try:
             wanted = reference(given)
-            arrays = [
-                as_tensor(given.iloc[:, c].to_numpy(), dtypes["x" if together else name])
-                for c, name in enumerate(asked.names)
-            ]
-            if together:
-                feeds = {"x": np.column_stack(arrays)}
-            else:
-                feeds = {name: array[:, None] for name, array in zip(asked.names, arrays, strict=True)}
-            found = dict(zip(wanted, session.run(list(wanted), feeds), strict=True))
+            found = dict(zip(wanted, session.run(list(wanted), feeds_of(given, places, inputs)), strict=True))
         except (ValueError, TypeError):
             return False
         return all(float(differences(found[name], wanted[name]).max(initial=0.0)) <= TOLERANCE for name in wanted)
 
-    places = [
-        Place(name, kind, *(("x", i) if together else (name, 0)))
-        for i, (name, kind) in enumerate(zip(asked.names, asked.dtypes, strict=True))
-    ]
     return tuple(
         column_of(place, asked.frame.iloc[:, c], partial(agrees, i))
         for i, (place, c) in enumerate(zip(places, asked.used, strict=True))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import FeatureUnion
 
 from edge_runtime.ending import Ending
-from edge_runtime.errors import ParityError, UnsupportedModelError
+from edge_runtime.errors import ParityError
 from edge_runtime.schema import INTEGER_RANGE, Schema, TensorSpec
 from edge_runtime.words import at_most
 
@@ -31,14 +31,17 @@ from ...exact.head import Head, Linear
 from ...exact.joining import Joined
 from ...exact.proof import AROUND, UNIT, ProofError, prove_conditions, prove_routing, prove_sums
 from ...exact.settling import settled
-from ...source import Request, Source
+from ...source import Outputs, Request, Source, decided, needs_two_classes
 from .answers import quietly
-from .asking import Asked, decided
+from .asking import Asked
 from .domain import Domain, ask_domain
 from .pipeline import behind
 from .preprocessing import NotColumnwiseError, blocks_of
 
 __all__ = ["read_tabular"]
+
+LINEAR = 1e-9  # a dot product in another order; relative above 1
+UNPROVEN: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-4}  # what is looked for where nothing is claimed
 
 
 def read_tabular(model: Any, transformer: Any, head: Head, request: Request, framework: str) -> Source:
@@ -67,7 +70,7 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
         domain.column(i, name, app) for i, (name, app) in enumerate(zip(asked.names, asked.dtypes, strict=True))
     )
 
-    def reference(given: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    def reference(given: pd.DataFrame) -> Outputs:
         with quietly():
             return decided(head.answer(asked.model, asked.build(given)), request.decision)
 
@@ -84,10 +87,6 @@ def read_tabular(model: Any, transformer: Any, head: Head, request: Request, fra
         libraries=("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", *head.libraries),
         probes=body.probes, leaves=body.leaves, leaf_count=body.leaf_count,
     )  # fmt: skip
-
-
-LINEAR = 1e-9  # a dot product in another order; relative above 1
-UNPROVEN: dict[Any, float] = {np.float64: 1e-6, np.float32: 1e-4}  # what is looked for where nothing is claimed
 
 
 def _seen_through(transformer: Any, head: Head) -> Any:
@@ -204,5 +203,5 @@ def _thresholds(splits: Splits, names: list[str]) -> dict[str, NDArray[np.float6
 
 def _with_decision(ending: Ending, request: Request) -> Ending:
     if ending.classes is None or len(ending.classes) != 2:
-        raise UnsupportedModelError("a decision needs a classifier of two classes", advice="leave the decision away")
+        raise needs_two_classes()
     return replace(ending, decision=request.decision)

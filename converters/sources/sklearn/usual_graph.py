@@ -27,7 +27,8 @@ from edge_runtime.session import open_session
 
 from ...exact.graph import IR_VERSION, OPSETS, element_type
 from ...exact.head import classes_of
-from ..graph_outputs import TWO_CLASSES, decide, declare, finish
+from ...source import needs_two_classes
+from ..graph_outputs import decide, declare, finish
 from .asking import Asked
 from .pipeline import first_of
 
@@ -99,7 +100,7 @@ def _name_outputs(graph: onnx.ModelProto, estimator: Any, decision: Decision | N
     if hasattr(estimator, "classes_") and hasattr(estimator, "predict"):
         wanted = _name_classes(graph, produced, estimator, decision)
     elif decision is not None:
-        raise TWO_CLASSES
+        raise needs_two_classes()
     elif hasattr(estimator, "fit_predict") and hasattr(estimator, "decision_function"):
         finish(graph, produced[0], "label", TensorProto.INT64, flat=True)
         finish(graph, produced[1], "score", TensorProto.DOUBLE, flat=True)
@@ -124,7 +125,7 @@ def _name_classes(
 ) -> tuple[TensorSpec, ...]:
     classes, dtype = classes_of(np.asarray(estimator.classes_))
     if decision is not None and (len(classes) != 2 or not hasattr(estimator, "predict_proba")):
-        raise TWO_CLASSES
+        raise needs_two_classes()
     if not hasattr(estimator, "predict_proba") and len(classes) == 2:
         raise UnsupportedModelError(
             f"{type(estimator).__name__} gives no probabilities", advice="use one with predict_proba"
