@@ -1,4 +1,4 @@
-"""The whole way from a trained model to a bundle: read, compare, choose golden rows, write.
+"""The whole way from a trained model to a bundle: read, compare, choose a precision and golden rows, write.
 
 Belongs here: the order of the steps and their outcome. Not here: any of the steps.
 Imported as edge_runtime.converters.conversion; public are edge_runtime.converters.convert and Conversion.
@@ -8,36 +8,37 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from edge_runtime.bundle import Bundle
 from edge_runtime.ending import Decision
 from edge_runtime.errors import InputError, UnsupportedModelError
+from edge_runtime.generated import Generated
+from edge_runtime.golden import Sample, encode, encode_answers
+from edge_runtime.graph_scan import scan
 from edge_runtime.manifest import Certificate, Manifest, Variant
 from edge_runtime.model import Model, load
-from edge_runtime.words import at_most
+from edge_runtime.parallel import usable_cores
 
-from .data import read_data
-from .edge_rows import edge_rows
-from .exact.cuts import cuts_of
-from .exact.graph import to_bytes
+from .behind_images import with_images, without_images
+from .checked import Checked, Tell
+from .checked_network import CheckedNetwork
+from .checked_table import CheckedTable
+from .data import read_given
 from .files import read_model
-from .golden_rows import Golden, choose
-from .parity import Parity, compare_data, compare_edge_rows
-from .provenance import now, provenance
+from .precision.candidate import Candidate, Outcome
+from .precision.demand import Demand
+from .precision.search import search
+from .preprocessing import Image, images_of
+from .provenance import now
 from .registry import Registered, is_registered, opened
-from .source import Request, Source, read_source
+from .source import Request, Source, read_any
 
 __all__ = ["Conversion", "Report", "convert"]
 
 INPUT_DTYPES = ("auto", "float32", "float64")
-EDGE_BASE = 3  # data rows that edge values are put into
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ class Conversion:
     manifest: Manifest
     report: Report
     contents: dict[str, bytes] = field(repr=False)
+    outcome: Outcome = field(repr=False)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every precision that was tried, the reference first, with what was measured of it and the verdict."""
+        return self.outcome.candidates
 
     def save(self, path: str | os.PathLike[str]) -> Bundle:
         """Write the bundle, whole or not at all, and open it as a device would.
@@ -83,6 +90,16 @@ class Conversion:
             Bundle.write(path, self.manifest, self.contents)
             return load(path)
 
+    def save_report(self, path: str | os.PathLike[str]) -> None:
+        """Write what was tried, what was taken and why as one HTML page.
+
+        Raises InputError unless the name ends in .html, MissingExtraError without the extra `bench`, OSError where the
+        disk refuses.
+        """
+        from .precision_page import save_page
+
+        save_page(path, self.manifest, self.outcome)
+
     def _repr_html_(self) -> str:
         return self.model()._repr_html_()
 
@@ -94,186 +111,161 @@ def convert(
     target: Any = None,
     name: str | None = None,
     version: str | None = None,
+    metric: str | Callable[..., float] | None = None,
+    max_drop: float = 0.0,
+    objective: str = "latency",
+    require: str | Sequence[str] | None = None,
+    groups: Any = None,
     input_dtype: str = "auto",
     decision: Decision | None = None,
+    preprocess: Mapping[str, Image] | None = None,
     trust: bool = False,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> Conversion:
-    """Convert a trained model, compare it with its source on every row of ``data`` and on edge rows.
+    """Convert a trained model, compare it with its source on all of ``data`` (and of a table, on edge rows).
 
-    ``source`` is a fitted object or the path of a model's file: LightGBM's .txt, XGBoost's .json and .ubj, CatBoost's
-    .cbm, .onnx (a table's: [N, columns], or [N, 1] for each column); .joblib and .pkl with ``trust``, since unpickling
-    runs their code. Or it is an onnx.ModelProto, or a model in MLflow:
-    models:/Fraud@champion, models:/Fraud/3, runs:/<id>/<name>, the folder of one; ``name`` and ``version`` are then
-    those of the registry, unless they are given.
-    ``data`` are rows as the source takes them (frame, array, dict of columns, list of records, or a file of rows);
-    without any, a model in MLflow is compared on its input example, and the certificate says so.
-    ``target`` names a column to leave out. ``input_dtype`` is how the app hands floats over; ``decision`` gives a
-    binary classifier a score and a yes or no. ``progress(stage, done, all)`` is called as it goes.
+    ``source`` is a fitted object, a torch.nn.Module or exported program, a keras.Model, an onnx.ModelProto, or the path
+    of a model's file: LightGBM's .txt, XGBoost's .json and .ubj, CatBoost's .cbm, .onnx, .pt2, .keras; .joblib, .pkl
+    and .pt with ``trust``, since unpickling runs their code. Or it is a model in MLflow: models:/Fraud@champion,
+    models:/Fraud/3, runs:/<id>/<name>, the folder of one; ``name`` and ``version`` are then those of the registry,
+    unless they are given.
+
+    ``data`` are rows as the source takes them (frame, array, dict of columns, list of records, or a file of rows); for
+    a network, tensors: an array, a dict of arrays or an .npz file with all samples along their first axes, or a list of
+    dicts, one per sample. Without any, a model in MLflow is compared on its input example, and the certificate says so.
+    ``target`` names a column (or tensor) of true answers, or gives them, [N].
+
+    With ``max_drop`` above 0, or with ``require``, smaller precisions are tried, and one is shipped only if its loss
+    against the float32 reference is certified to be within ``max_drop``: by ``metric`` (accuracy, roc_auc, log_loss,
+    mae, rmse, r2, ndcg, or a callable of target and outputs; by default what goes with the output, or without a target
+    the agreement with the reference), on rows that nothing was chosen by. ``objective`` is what is then to be small:
+    latency, size or memory; ``require`` what must hold ("size<=1MB", "latency<=2ms"), or BudgetError is raised.
+    ``groups`` names the column (or tensor) of what is ranked together, or gives it, [N].
+
+    ``input_dtype`` is how the app hands floats over; ``decision`` gives a binary classifier a score and a yes or no;
+    ``preprocess`` puts the preparation of images into the graph, by input. ``progress(stage, done, all)`` is called as
+    it goes.
 
     Raises UnsupportedModelError for what cannot be converted without guessing, ParityError if the result answers any
-    row differently, InputError for unusable data.
+    row differently, InputError for unusable data, BudgetError if nothing keeps what was required.
     """
     tell = progress or (lambda stage, done, whole: None)
     if input_dtype not in INPUT_DTYPES:
         raise InputError(f"input_dtype is {input_dtype!r}", expected=f"one of {INPUT_DTYPES}")
+    demand = Demand.of(metric=metric, max_drop=max_drop, objective=objective, require=require)
+    images = images_of(preprocess or {})
     tell("read", 0, 1)
     if isinstance(source, (str, os.PathLike)) and is_registered(os.fspath(source)):
         with opened(os.fspath(source), trust=trust) as found:
             return convert(
                 found, data=data, target=target, name=name or found.name, version=version or found.version,
-                input_dtype=input_dtype, decision=decision, progress=progress,
+                metric=metric, max_drop=max_drop, objective=objective, require=require, groups=groups,
+                input_dtype=input_dtype, decision=decision, preprocess=preprocess, progress=progress,
             )  # fmt: skip
     origin: dict[str, str] = {}
     registered = source if isinstance(source, Registered) else None
-    rows = registered.rows(data, target) if registered else read_data(data, target)
+    table, tensors = registered.given(data, target, groups) if registered else read_given(data, target, groups)
     if registered:
         origin, source = registered.provenance, registered.model
     elif isinstance(source, (str, os.PathLike)):
         origin["source.file"] = os.path.basename(os.fspath(source))
         source = read_model(os.fspath(source), trust=trust)
-    rows = rows.named(getattr(source, "feature_names_in_", getattr(source, "feature_names", None)))
-    read = read_source(source, Request(rows, input_dtype, decision))
-    if registered and data is None:
-        read = replace(read, statements=(*read.statements, registered.only_the_example(len(rows.frame))))
+    if table is not None:
+        table = table.named(getattr(source, "feature_names_in_", getattr(source, "feature_names", None)))
+    asked = Request(table, input_dtype, decision, tensors)
+    read = with_images(read_any(source, without_images(asked, images)), images)
+    if registered and data is None and table is not None:
+        read = replace(read, statements=(*read.statements, registered.only_the_example(len(table.frame))))
+    checked: Checked
+    if isinstance(read, Source):
+        checked = CheckedTable(read, asked.data, origin)
+    else:
+        checked = CheckedNetwork(read, asked.given_for(read.schema.inputs), origin)
     tell("read", 1, 1)
-    # Not every library tells the names of its columns as scikit-learn does.
-    frame = _app_frame(read, rows.named([column.name for column in read.schema.columns]).frame)
-    version = version or "0"
-    made = _Made(read, name or _name_of(source), version, provenance(read, frame, origin))
+    draft = Draft(checked, name or name_of(source), version or "0")
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.edge")
-        Bundle.write(path, made.manifest(None), made.contents(None))
+        contents = {"graph.onnx": checked.graph, **encode([], checked.schema)}
+        Bundle.write(path, draft.manifest((checked.reference,)), contents)
         model = load(path)
-        parity = compare_data(read, model, frame, lambda done, whole: tell("compare", done, whole))
-        tell("edge rows", 0, 1)
-        records = edge_rows(read, frame.iloc[:EDGE_BASE])
-        edges = compare_edge_rows(read, model, records)
-        tell("edge rows", 1, 1)
-        golden = choose(read, model, frame, len(made.graph), edges.answered)
-        manifest = made.manifest(golden, parity, edges)
-        contents = made.contents(golden)
+        checked.compare(model, tell)
+        outcome = search(checked.graph, model, checked.reference, draft.opened, checked.rows, demand, tell)
+        manifest, contents = draft.finished(model, outcome)
         Bundle.write(path, manifest, contents)
         tell("self-test", 0, 1)
-        report = load(path).verify()
-        if not report.ok:
-            raise UnsupportedModelError(
-                f"the model does not repeat its own answers ({report.problems[0]})",
-                advice="report this: it should be exact",
-            )
+        for variant in manifest.variants:
+            report = load(path, variant=variant.name).verify()
+            if not report.ok:
+                raise UnsupportedModelError(
+                    f"the variant {variant.name} does not repeat its own answers ({report.problems[0]})",
+                    advice="report this: it should",
+                )
         tell("self-test", 1, 1)
-    return Conversion(made.name, version, manifest, made.report(golden, parity, edges), contents)
+    return Conversion(draft.name, draft.version, manifest, draft.report(manifest), contents, outcome)
 
 
-class _Made:
+class Draft:
     """What becomes the bundle, while it is being made."""
 
-    def __init__(self, source: Source, name: str, version: str, provenance: dict[str, str]) -> None:
-        self.source, self.name, self.version, self.provenance = source, name, version, provenance
-        self.graph = to_bytes(source.graph)
+    def __init__(self, checked: Checked, name: str, version: str) -> None:
+        self.checked, self.name, self.version = checked, name, version
         self.created = now()
+        self.golden: list[Sample] = []
 
-    def contents(self, golden: Golden | None) -> dict[str, bytes]:
-        return {
-            "graph.onnx": self.graph,
-            **(golden.entries if golden else {"golden.json": b'{"rows":[],"outputs":[]}'}),
-        }
+    def opened(self, variant: Variant, graph: bytes) -> Model:
+        """The model with another graph, without a bundle around it."""
+        scan(graph)
+        return Model(graph, self.checked.schema, self.checked.ending, variant, usable_cores())
 
-    def manifest(self, golden: Golden | None, data: Parity | None = None, edges: Parity | None = None) -> Manifest:
-        source = self.source
-        exact = source.exact
-        tolerance = dict.fromkeys(
-            source.tolerance, 0.0 if exact and "Gemm" not in self.operators else 1e-12 if exact else 1e-05
-        )
-        certificate = Certificate(
-            data.rows if data else 0, edges.rows if edges else 0, _largest(data, edges), tolerance,
-            self.statements(golden, data, edges) if golden and data and edges else (),
-        )  # fmt: skip
-        variant = Variant(
-            "float64" if exact else "float32",
-            "graph.onnx",
-            "float64" if exact else "as converted",
-            2**20,
-            True,
-            cuts_of(source.graph) if exact else (),
-        )
+    def finished(self, model: Model, outcome: Outcome) -> tuple[Manifest, dict[str, bytes]]:
+        """Manifest and contents of the variants that are shipped: the last one answers the golden rows for all that
+        have no answers of their own, ``model`` being the reference."""
+        checked = self.checked
+        self.golden = checked.choose(model, sum(len(each.graph) for each in outcome.shipped))
+        *others, last = outcome.shipped
+        if last.variant != checked.reference:
+            self.golden = answered(self.golden, self.opened(last.variant, last.graph))
+        contents = {last.variant.graph: last.graph, **encode(self.golden, checked.schema)}
+        variants = []
+        for each in others:
+            entry = f"golden.{each.variant.name}.json"
+            own = answered(self.golden, self.opened(each.variant, each.graph))
+            contents |= {
+                each.variant.graph: each.graph,
+                entry: encode_answers([sample.outputs for sample in own], checked.schema),
+            }
+            variants.append(replace(each.variant, golden=entry))
+        return self.manifest((*variants, last.variant), outcome), contents
+
+    def manifest(self, variants: tuple[Variant, ...], outcome: Outcome | None = None) -> Manifest:
+        checked, figures = self.checked, self.checked.figures()
+        statements = (*checked.statements(), *outcome.statements) if outcome else ()
+        certificate = Certificate(figures.rows, figures.edge_rows, figures.largest, checked.tolerance, statements)
         return Manifest(
-            self.name, self.version, self.created, source.schema, source.ending, (variant,), certificate,
-            self.provenance, "golden.json", (),
+            self.name, self.version, self.created, checked.schema, checked.ending, variants, certificate,
+            checked.provenance, "golden.json", (),
         )  # fmt: skip
 
-    @property
-    def operators(self) -> set[str]:
-        return {node.op_type for node in self.source.graph.graph.node}
-
-    def statements(self, golden: Golden, data: Parity, edges: Parity) -> tuple[str, ...]:
-        largest = _largest(data, edges)
-        gaps = ", ".join(f"|Δ {name}| ≤ {at_most(value)}" for name, value in largest.items())
-        checked = f"checked on {data.rows:,} rows and {edges.rows:,} edge rows"
-        ties = data.ties + edges.ties
-        if ties:
-            checked += f": {ties:,} labels differ, each where the source's own numbers are a tie within their bound"
-        elif "label" in {output.name for output in self.source.schema.outputs}:
-            checked += ": 0 labels differ"
-        made = [*self.source.statements, f"{checked}{', ' + gaps if gaps else ''}"]
-        if edges.refused:
-            who = "source and model alike" if self.source.exact else "the model, whatever the source does with them"
-            made.append(f"checked: {edges.refused:,} edge rows are refused by {who}")
-        if not self.source.exact:
-            made.append(
-                f"checked: one row or many: equal labels, numbers at most {edges.ulps:.0f} ulp apart on the edge rows"
-            )
-        elif "Gemm" in self.operators:
-            made.append("checked: one row or many: the same bits on the edge rows")
-        else:
-            made.append("exact: one row, any block, any number of threads give the same bits, since every sum is exact")
-        if golden.leaves:
-            made.append(f"checked: golden rows visit {golden.visited:,} of {golden.leaves:,} leaves")
-        return tuple(made)
-
-    def report(self, golden: Golden, data: Parity, edges: Parity) -> Report:
+    def report(self, manifest: Manifest) -> Report:
+        figures = self.checked.figures()
         return Report(
-            data.rows, edges.rows, edges.refused, _largest(data, edges), golden.rows, golden.visited, golden.leaves,
-            len(self.graph), self.statements(golden, data, edges),
+            figures.rows, figures.edge_rows, figures.refused, figures.largest, len(self.golden), figures.visited,
+            figures.leaves, len(self.checked.graph), manifest.certificate.statements,
         )  # fmt: skip
 
 
-def _largest(*parities: Parity | None) -> dict[str, float]:
-    made: dict[str, float] = {}
-    for parity in parities:
-        for name, value in (parity.largest if parity else {}).items():
-            made[name] = max(made.get(name, 0.0), value)
+def answered(samples: Sequence[Sample], model: Model) -> list[Sample]:
+    """The samples as ``model`` answers them."""
+    made = []
+    for sample in samples:
+        if model.schema.columns:
+            made.append(Sample(sample.inputs, model.predict_one(sample.inputs)))
+        else:
+            feed = {name: each.array() if isinstance(each, Generated) else each for name, each in sample.inputs.items()}
+            made.append(Sample(sample.inputs, model.run(feed)))
     return made
 
 
-def _app_frame(source: Source, frame: pd.DataFrame) -> pd.DataFrame:
-    """The data as an app would hand it over: the schema's columns, text as text, floats in the schema's dtype."""
-    made = {}
-    for column in source.schema.columns:
-        values = frame[column.name]
-        if column.dtype in ("float32", "float64"):
-            values = _as_float(values, column.dtype)
-        elif isinstance(values.dtype, pd.CategoricalDtype):
-            values = values.astype(object)
-        made[column.name] = values
-    return pd.DataFrame(made)
-
-
-def _as_float(values: pd.Series, dtype: str) -> pd.Series:
-    """Raises InputError for a number that ``dtype`` could only hold as infinity."""
-    with np.errstate(over="ignore"):
-        made = values.astype(dtype)
-    lost = np.flatnonzero(
-        np.isinf(made.to_numpy(dtype, na_value=np.nan)) & ~np.isinf(values.to_numpy(float, na_value=np.nan))
-    )
-    if len(lost):
-        row = int(lost[0])
-        raise InputError(
-            f"{values.iloc[row]!s} is beyond {dtype}", column=str(values.name), row=row, expected="input_dtype float64"
-        )
-    return made
-
-
-def _name_of(source: Any) -> str:
+def name_of(source: Any) -> str:
     steps = getattr(source, "steps", None)
     return type(steps[-1][1] if steps else source).__name__

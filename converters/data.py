@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from edge_runtime.errors import InputError, UnsupportedModelError
-from edge_runtime.rows import read_rows
+from edge_runtime.rows import read_rows, read_tensors
 
-__all__ = ["Data", "app_dtype", "read_data"]
+from .samples import Tensors, tensors_of
+
+__all__ = ["TABLE", "Data", "app_dtype", "read_data", "read_given"]
 
 TABLE = "a frame, an array of rows and columns, columns of one length, or records"
 
@@ -26,23 +29,43 @@ TABLE = "a frame, an array of rows and columns, columns of one length, or record
 @dataclass(frozen=True, slots=True)
 class Data:
     """``frame`` has one column per feature as the source was given them; ``positional`` means that the source takes an
-    array (columns x0 … xN)."""
+    array (columns x0 … xN). ``target`` [N] are the true answers, and ``groups`` [N] which rows are ranked together, if
+    there are any."""
 
     frame: pd.DataFrame
     positional: bool
     path: str | None = None
+    target: NDArray[Any] | None = None
+    groups: NDArray[Any] | None = None
 
     def named(self, names: Sequence[str] | None) -> Data:
         """An array's columns by the ``names`` that its source was trained with, if there are any and as many."""
         if not self.positional or names is None or len(names) != self.frame.shape[1]:
             return self
-        return Data(self.frame.set_axis(list(map(str, names)), axis=1), False, self.path)
+        return replace(self, frame=self.frame.set_axis(list(map(str, names)), axis=1), positional=False)
 
 
-def read_data(data: Any, target: Any = None) -> Data:
-    """Data as a frame. ``target`` as a column's name is taken out of it.
+def read_given(data: Any, target: Any = None, groups: Any = None) -> tuple[Data | None, Tensors | None]:
+    """Data as a table, as tensors by name, or as both: one tensor of rows and columns may be either.
 
-    Raises InputError for what is not a table, has no rows, or lacks the target.
+    Raises InputError as `read_data` does."""
+    path = os.fspath(data) if isinstance(data, (str, os.PathLike)) else None
+    if path is not None and path.lower().endswith(".npz"):
+        data = read_tensors(path)
+    tensors = tensors_of(data, target, groups)
+    if tensors is None:
+        return read_data(data, target, groups), None
+    only = list(tensors.arrays.values()) if tensors.arrays is not None else []
+    if len(only) != 1 or only[0].ndim != 2:
+        return None, replace(tensors, path=path)
+    table = replace(read_data(only[0]), target=tensors.target, groups=tensors.groups)
+    return table, replace(tensors, path=path)
+
+
+def read_data(data: Any, target: Any = None, groups: Any = None) -> Data:
+    """Data as a frame. ``target`` and ``groups`` are names of columns, which are taken out of it, or values, [N].
+
+    Raises InputError for what is not a table, has no rows, or lacks the target, and for a target of another length.
     """
     path = None
     if isinstance(data, (str, os.PathLike)):
@@ -54,18 +77,23 @@ def read_data(data: Any, target: Any = None) -> Data:
         frame, positional = _frame_of(data)
     except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"data is no table ({str(error).partition(chr(10))[0]})", expected=TABLE) from error
-    if isinstance(target, str):
-        if positional or target not in frame.columns:
-            names = "a frame: an array's columns have no names" if positional else f"one of {list(frame.columns)}"
-            raise InputError("the target is not in the data", column=target, expected=names)
-        frame = frame.drop(columns=target)
+    taken: dict[str, NDArray[Any] | None] = {}
+    for role, given in (("target", target), ("groups", groups)):
+        if isinstance(given, str):
+            if positional or given not in frame.columns:
+                names = "a frame: an array's columns have no names" if positional else f"one of {list(frame.columns)}"
+                raise InputError(f"the {role} is not in the data", column=given, expected=names)
+            frame, given = frame.drop(columns=given), frame[given]
+        taken[role] = None if given is None else np.asarray(given)
+        if given is not None and len(given) != len(frame):
+            raise InputError(f"the {role} has {len(given):,} values for {len(frame):,} rows", expected="one per row")
     if len(frame) == 0:
         raise InputError("data has no rows", expected="at least one row to compare the source and the graph on")
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # a source that knows names knows text
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
         raise InputError("data has two columns of one name", column=twice, expected="distinct names")
-    return Data(frame.reset_index(drop=True), positional, path)
+    return Data(frame.reset_index(drop=True), positional, path, **taken)
 
 
 def _frame_of(data: Any) -> tuple[pd.DataFrame, bool]:

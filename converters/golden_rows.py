@@ -6,7 +6,7 @@ Imported as edge_runtime.converters.golden_rows.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -19,7 +19,7 @@ from edge_runtime.tables import read_table
 
 from .source import Source
 
-__all__ = ["Golden", "choose"]
+__all__ = ["Golden", "choose", "record_of", "room_for"]
 
 CANDIDATES = 4096
 MOST = 32
@@ -27,24 +27,25 @@ FEWEST = 4
 DIGITS = 4
 
 
-class Golden:
-    """The chosen rows as entries of the bundle, and how many of the leaves they visit."""
+class Golden(NamedTuple):
+    """The chosen rows, and how many of the leaves they visit."""
 
-    def __init__(self, entries: dict[str, bytes], rows: int, visited: int, leaves: int) -> None:
-        self.entries, self.rows, self.visited, self.leaves = entries, rows, visited, leaves
+    samples: list[Sample]
+    visited: int
+    leaves: int
 
 
 def choose(
     source: Source, model: Model, frame: pd.DataFrame, graph_bytes: int, answered: tuple[dict[str, Any], ...]
 ) -> Golden:
     """Rows of ``frame`` that visit the most leaves together, and a few of the ``answered`` edge rows, as many as the
-    bundle has room for: max(16 kB, 5% of the graph)."""
-    room = max(16_000, graph_bytes // 20)
+    bundle has room for."""
+    room = room_for(graph_bytes)
     pick = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), CANDIDATES)).astype(int))
     part = _shortened(frame.iloc[pick], source.schema)
     order, seen, leaves = _greedy(source, part)
     edges = list(answered[:: max(1, len(answered) // 8)][:8])
-    rows = [_record(part.iloc[i], source.schema) for i in order]
+    rows = [record_of(part.iloc[i], source.schema) for i in order]
     # Alternate, so that a small bundle still has both kinds.
     chosen = rows[:FEWEST] + edges + rows[FEWEST:MOST]
     samples: list[Sample] = []
@@ -57,9 +58,12 @@ def choose(
         samples.append(sample)
         used += size
     kept = len(samples) - sum(record in edges for record in (sample.inputs for sample in samples))
-    return Golden(
-        encode(samples, source.schema), len(samples), seen[min(kept, len(seen)) - 1] if seen and kept else 0, leaves
-    )
+    return Golden(samples, seen[min(kept, len(seen)) - 1] if seen and kept else 0, leaves)
+
+
+def room_for(graph_bytes: int) -> int:
+    """Bytes that golden rows may take."""
+    return max(16_000, graph_bytes // 20)
 
 
 def _shortened(part: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -100,7 +104,8 @@ def _greedy(source: Source, part: pd.DataFrame) -> tuple[list[int], list[int], i
     return order, seen, source.leaf_count
 
 
-def _record(row: pd.Series, schema: Schema) -> dict[str, Any]:
+def record_of(row: pd.Series, schema: Schema) -> dict[str, Any]:
+    """A row of data as the app would send it."""
     made: dict[str, Any] = {}
     for column in schema.columns:
         value = row[column.name]

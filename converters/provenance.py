@@ -7,6 +7,7 @@ Imported as edge_runtime.converters.provenance.
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -16,9 +17,9 @@ import pandas as pd
 from edge_runtime.bundle import sha256
 from edge_runtime.version import VERSION
 
-from .source import Source
+from .samples import Samples
 
-__all__ = ["fingerprint", "now", "provenance"]
+__all__ = ["fingerprint", "fingerprint_of_tensors", "now", "provenance"]
 
 
 def now() -> str:
@@ -34,17 +35,30 @@ def fingerprint(frame: pd.DataFrame) -> str:
     return "sha256:" + sha256(head + hashed.tobytes())
 
 
-def provenance(source: Source, frame: pd.DataFrame, origin: dict[str, str]) -> dict[str, str]:
+def fingerprint_of_tensors(samples: Samples) -> str:
+    """SHA-256 over the names, dtypes, shapes and values of all samples, in their order."""
+    hashed = sha256(b"")
+    for i in range(len(samples)):
+        for name, values in sorted(samples.feed(i).items()):
+            head = repr((hashed, name, values.dtype.name, values.shape)).encode("utf-8")
+            raw = repr(values.tolist()).encode("utf-8") if values.dtype == object else values.tobytes()
+            hashed = sha256(head + raw)
+    return "sha256:" + hashed
+
+
+def provenance(
+    framework: str, libraries: Iterable[str], rows: int, fingerprint: str, origin: dict[str, str]
+) -> dict[str, str]:
     """Text by name; ``origin`` says where the source came from."""
     made = {
-        "source": source.framework,
+        "source": framework,
         "edge-runtime": VERSION,
         "python": platform.python_version(),
-        "data.rows": str(len(frame)),
-        "data.fingerprint": fingerprint(frame),
+        "data.rows": str(rows),
+        "data.fingerprint": fingerprint,
         **origin,
     }
-    for library in source.libraries:
+    for library in libraries:
         try:
             made[f"library.{library}"] = version(library)
         except PackageNotFoundError:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -27,8 +27,9 @@ from edge_runtime.mlflow import FLAVOR_NAME
 from edge_runtime.mlflow.registry import Found, describe, download, is_registered, locate
 from edge_runtime.tables import listing
 
-from .data import Data, read_data
+from .data import Data, read_given
 from .files import TRUST, making_objects, read_model
+from .samples import Tensors
 
 __all__ = ["Registered", "is_registered", "opened"]
 
@@ -48,8 +49,9 @@ class Registered:
     columns: dict[str, str]
     example: Any
 
-    def rows(self, data: Any, target: Any) -> Data:
-        """The rows to convert by: ``data``, or the input example where it is None; of a frame the signature's columns.
+    def given(self, data: Any, target: Any, groups: Any) -> tuple[Data | None, Tensors | None]:
+        """What to convert by: ``data``, or the input example where it is None, as `read_given` reads it; of a frame the
+        signature's columns. An example that may be a table is one, since mlflow keeps every array by its input's name.
 
         Raises InputError where there is neither.
         """
@@ -58,11 +60,13 @@ class Registered:
                 f"{self.uri} was registered without an input example",
                 expected="data=…, or --data with a file of rows",
             )
-        rows = read_data(self.example, None) if data is None else read_data(data, target)
+        rows, tensors = read_given(self.example) if data is None else read_given(data, target, groups)
+        if rows is None:
+            return None, tensors
         rows = rows.named(list(self.columns))
-        if rows.positional or not self.columns or not set(self.columns) <= set(rows.frame.columns):
-            return rows
-        return Data(self.typed(rows.frame[list(self.columns)]), False, rows.path)
+        if not rows.positional and self.columns and set(self.columns) <= set(rows.frame.columns):
+            rows = replace(rows, frame=self.typed(rows.frame[list(self.columns)]))
+        return rows, None if data is None else tensors
 
     def only_the_example(self, rows: int) -> str:
         """The statement of a certificate that no other rows stand behind."""

@@ -7,7 +7,7 @@ Imported as edge_runtime.converters.source.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
@@ -19,23 +19,41 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from edge_runtime.ending import Decision, Ending
-from edge_runtime.errors import MissingExtraError, UnsupportedModelError
-from edge_runtime.schema import Schema
+from edge_runtime.errors import InputError, MissingExtraError, UnsupportedModelError
+from edge_runtime.schema import Schema, TensorSpec
 
-from .data import Data
+from .data import TABLE, Data
+from .network import Network
+from .samples import Tensors
 
-__all__ = ["Outputs", "Request", "Source", "decided", "needs_two_classes", "read_source", "readers"]
+__all__ = ["Outputs", "Request", "Source", "decided", "needs_two_classes", "read_any", "read_source", "readers"]
 
 Outputs = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller wants of a source: the rows to judge by, how floats come in, the decision to carry."""
+    """What the caller wants of a source: the rows to judge by, how floats come in, the decision to carry. Where they
+    were given as tensors by name, they are ``tensors`` (and a table as well if they could be one)."""
 
-    data: Data
+    table: Data | None
     input_dtype: str
     decision: Decision | None
+    tensors: Tensors | None = None
+
+    @property
+    def data(self) -> Data:
+        """Raises InputError where only tensors were given."""
+        if self.table is None:
+            raise InputError("data is tensors, and this model takes the rows of a table", expected=TABLE)
+        return self.table
+
+    def given_for(self, inputs: Sequence[TensorSpec]) -> Tensors:
+        """The tensors, for a network of these ``inputs``. Raises InputError where a table was given."""
+        if self.tensors is None:
+            names = [spec.name for spec in inputs]
+            raise InputError("data is a table, and this model takes tensors", expected=f"a dict of arrays {names}")
+        return self.tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +94,19 @@ def needs_two_classes() -> UnsupportedModelError:
 
 
 def read_source(model: Any, request: Request) -> Source:
+    """A model over a table. Raises UnsupportedModelError for what cannot be read, or is none."""
+    read = read_any(model, request)
+    if isinstance(read, Network):
+        raise UnsupportedModelError("the model takes tensors", advice="pass one that takes the rows of a table")
+    return read
+
+
+def read_any(model: Any, request: Request) -> Source | Network:
     """The first reader that accepts ``model`` reads it. Raises UnsupportedModelError when none does."""
     for reader in readers(first=type(model).__module__.partition(".")[0]):
         if reader.accepts(model):
-            source: Source = reader.read(model, request)
-            return source
+            read: Source | Network = reader.read(model, request)
+            return read
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     names = ", ".join(sorted(entry.name for entry in entry_points(group="edge_runtime.sources")))
     raise UnsupportedModelError(f"{kind} is not a model that can be read", advice=f"pass a fitted model of: {names}")

@@ -26,6 +26,7 @@ from .errors import (
     MissingExtraError,
     ParityError,
     UnsupportedModelError,
+    VariantWarning,
 )
 from .golden import VerificationReport
 from .manifest import Manifest, Variant
@@ -51,6 +52,7 @@ __all__ = [
     "TensorSpec",
     "UnsupportedModelError",
     "Variant",
+    "VariantWarning",
     "VerificationReport",
     "__version__",
     "load",

@@ -10,6 +10,8 @@
      ├── BudgetError                      a demanded budget cannot be kept
      └── MissingExtraError (ImportError)  an optional dependency is not installed
 
+    VariantWarning (RuntimeWarning)       one variant of a bundle does not answer right here, another one does
+
 Belongs here: one class per decision that a caller can take, its fields, its one message. Not here: when to raise them.
 Imported as edge_runtime.errors; the names are public in edge_runtime.
 """
@@ -30,6 +32,7 @@ __all__ = [
     "MissingExtraError",
     "ParityError",
     "UnsupportedModelError",
+    "VariantWarning",
     "extra",
 ]
 
@@ -88,7 +91,11 @@ class ParityError(EdgeError):
 
 
 class BudgetError(EdgeError):
-    """No candidate keeps a budget that was demanded."""
+    """No candidate keeps a budget that was demanded. ``outcome`` is all that was tried."""
+
+    def __init__(self, problem: str, *, outcome: Any = None) -> None:
+        self.outcome = outcome
+        super().__init__(problem)
 
 
 class MissingExtraError(EdgeError, ImportError):
@@ -97,6 +104,10 @@ class MissingExtraError(EdgeError, ImportError):
     def __init__(self, used_by: str, *, extra: str, missing: str | None) -> None:
         self.used_by, self.extra, self.missing = used_by, extra, missing
         super().__init__(f"{used_by} needs {missing}, which is not installed: pip install 'edge-runtime[{extra}]'")
+
+
+class VariantWarning(RuntimeWarning):
+    """A variant of a bundle cannot be opened here or answers otherwise than was recorded, so another one was taken."""
 
 
 def _again(kind: type[EdgeError], args: tuple[Any, ...], fields: dict[str, Any]) -> EdgeError:

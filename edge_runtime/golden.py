@@ -11,19 +11,36 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BundleError, IntegrityError, UnsupportedModelError
-from .schema import TENSOR_DTYPES, Schema
+from .generated import Generated
+from .schema import TENSOR_DTYPES, Schema, decimal
 
-__all__ = ["Sample", "VerificationReport", "decode", "differences", "encode", "kept_of", "report"]
+if TYPE_CHECKING:
+    from .manifest import Manifest, Variant
+
+__all__ = [
+    "Sample",
+    "VerificationReport",
+    "decode",
+    "decode_answers",
+    "differences",
+    "encode",
+    "encode_answers",
+    "kept_of",
+    "recorded",
+    "report",
+]
 
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+LARGEST_GENERATED = 2**26  # bytes
 POSITIONS = 256  # outputs of tensors are kept at so many places
 
 
@@ -67,21 +84,36 @@ def encode(samples: Sequence[Sample], schema: Schema) -> dict[str, bytes]:
     for number, sample in enumerate(samples):
         inputs: dict[str, Any] = {}
         for name, value in sample.inputs.items():
+            if isinstance(value, Generated):
+                drawn = {"high": repr(value.high), "low": repr(value.low), "seed": value.seed}
+                inputs[name] = {"dtype": value.dtype, "generator": drawn, "shape": list(value.shape)}
+                continue
             array = np.asarray(value, order="C")
             if array.dtype.kind not in "biuf":
                 raise UnsupportedModelError(f"tensor {name!r} is no number", advice="golden samples hold numbers only")
             entry = f"golden/{number}-{len(inputs)}.bin"
             entries[entry] = array.astype(array.dtype.newbyteorder("<")).tobytes()
             inputs[name] = {"dtype": array.dtype.name, "entry": entry, "shape": list(array.shape)}
-        outputs = {}
-        for name, value in sample.outputs.items():
-            array = np.asarray(value)
-            kept = places(array.size)
-            outputs[name] = {
-                "positions": kept.tolist(), "shape": list(array.shape), "values": _words(array.ravel()[kept].tolist()),
-            }  # fmt: skip
-        described.append({"inputs": inputs, "outputs": outputs})
+        described.append({"inputs": inputs, "outputs": _described(sample.outputs)})
     return {"golden.json": _json({"samples": described}), **entries}
+
+
+def encode_answers(answers: Sequence[Mapping[str, Any]], schema: Schema) -> bytes:
+    """The entry that holds a variant's own answers, {output: value} to each golden row, in the order of these."""
+    form = _words if schema.columns else _described
+    return _json({"outputs": [form(dict(outputs)) for outputs in answers]})
+
+
+def _described(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors by name, as JSON that holds their values at a few places."""
+    made = {}
+    for name, value in outputs.items():
+        array = np.asarray(value)
+        kept = places(array.size)
+        made[name] = {
+            "positions": kept.tolist(), "shape": list(array.shape), "values": _words(array.ravel()[kept].tolist()),
+        }  # fmt: skip
+    return made
 
 
 def places(size: int) -> NDArray[np.int64]:
@@ -92,7 +124,7 @@ def places(size: int) -> NDArray[np.int64]:
 def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sample]:
     """The samples in `golden.json`; ``read`` gives the content of another entry. Raises BundleError if it is
     malformed."""
-    try:
+    with _refusing():
         document = json.loads(raw)
         texts = {output.name for output in schema.outputs if output.dtype == "str"}
         if schema.columns:
@@ -100,29 +132,78 @@ def decode(raw: bytes, schema: Schema, read: Callable[[str], bytes]) -> list[Sam
             return [
                 Sample(
                     {name: _number(value) if name in numbers else value for name, value in row.items()},
-                    {name: value if name in texts else _number(value) for name, value in outputs.items()},
+                    _answer(outputs, texts),
                 )
                 for row, outputs in zip(document["rows"], document["outputs"], strict=True)
             ]
         samples = []
         for item in document["samples"]:
             inputs = {name: _tensor(spec, read) for name, spec in item["inputs"].items()}
-            outputs, kept, shapes = {}, {}, {}
-            for name, spec in item["outputs"].items():
-                outputs[name] = np.array(spec["values"] if name in texts else _number(spec["values"]))
-                kept[name], shapes[name] = np.array(spec["positions"], np.int64), _sizes(spec["shape"])
-                if not outputs[name].ndim == kept[name].ndim == 1 or len(outputs[name]) != len(kept[name]):
-                    raise ValueError(f"output {name!r} has other values than positions")
-            samples.append(Sample(inputs, outputs, kept, shapes))
+            samples.append(Sample(inputs, *_kept(item["outputs"], texts)))
         return samples
+
+
+def decode_answers(raw: bytes, samples: Sequence[Sample], schema: Schema) -> list[Sample]:
+    """The ``samples`` with the answers in ``raw``, one for each, to the same outputs. Raises BundleError if they are
+    malformed."""
+    with _refusing():
+        document = json.loads(raw)
+        texts = {output.name for output in schema.outputs if output.dtype == "str"}
+        if document.keys() != {"outputs"}:
+            raise ValueError(f"a variant's own answers have the field outputs alone, found {sorted(document)}")
+        made = []
+        for sample, answer in zip(samples, document["outputs"], strict=True):
+            if answer.keys() != sample.outputs.keys():
+                raise ValueError(f"outputs {sorted(answer)} instead of {sorted(sample.outputs)}")
+            answered = (_answer(answer, texts),) if schema.columns else _kept(answer, texts)
+            made.append(Sample(sample.inputs, *answered))
+        return made
+
+
+def recorded(manifest: Manifest, variant: Variant, read: Callable[[str], bytes]) -> list[Sample]:
+    """The golden rows as ``variant`` must answer them; ``read`` gives the content of an entry. Raises BundleError if
+    they are malformed."""
+    samples = decode(read(manifest.golden), manifest.schema, read)
+    return decode_answers(read(variant.golden), samples, manifest.schema) if variant.golden else samples
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BundleError(f"golden rows are malformed ({type(error).__name__}: {error})") from None
+
+
+def _answer(outputs: Mapping[str, Any], texts: set[str]) -> dict[str, Any]:
+    return {name: value if name in texts else _number(value) for name, value in outputs.items()}
+
+
+def _kept(
+    described: Mapping[str, Any], texts: set[str]
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int64]], dict[str, tuple[int, ...]]]:
+    """The values of each output, the places where they were kept, and the shape of the whole."""
+    outputs, kept, shapes = {}, {}, {}
+    for name, spec in described.items():
+        outputs[name] = np.array(spec["values"] if name in texts else _number(spec["values"]))
+        kept[name], shapes[name] = np.array(spec["positions"], np.int64), _sizes(spec["shape"])
+        if not outputs[name].ndim == kept[name].ndim == 1 or len(outputs[name]) != len(kept[name]):
+            raise ValueError(f"output {name!r} has other values than positions")
+        if not len(kept[name]) and 0 not in shapes[name]:
+            raise ValueError(f"output {name!r} has no value of its shape {list(shapes[name])}")
+    return outputs, kept, shapes
 
 
 def _tensor(spec: dict[str, Any], read: Callable[[str], bytes]) -> NDArray[Any]:
     if spec["dtype"] not in TENSOR_DTYPES - {"str"}:
         raise ValueError(f"the dtype {spec['dtype']!r} is not one of a tensor of numbers")
     dtype = np.dtype(spec["dtype"])
+    if "generator" in spec:
+        drawn, shape = spec["generator"], _sizes(spec["shape"])
+        if math.prod(shape) * dtype.itemsize > LARGEST_GENERATED or type(drawn["seed"]) is not int:
+            raise ValueError(f"a tensor of {list(shape)} is not generated")
+        low, high = (decimal(drawn[name], name) for name in ("low", "high"))
+        return Generated(dtype.name, shape, drawn["seed"], low, high).array()
     return np.frombuffer(read(spec["entry"]), dtype.newbyteorder("<")).reshape(_sizes(spec["shape"])).astype(dtype)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .ending import KINDS, Ending
@@ -30,7 +30,7 @@ TENSORS = ("tensor", "type", "shape")
 OUTPUTS = ("output", "type", "shape", "is")
 VARIANTS = ("variant", "precision", "graph", "runs")
 SHOWN = 4  # categories and classes named on the page; the rest are counted
-KINDS_OF_STATEMENT = ("proven", "exact", "checked")
+KINDS_OF_STATEMENT = ("proven", "certified", "exact", "checked")
 LARGEST = {"float32": 2**128 - 2**104, "float64": sys.float_info.max}
 EXACT_INTEGERS = {2**24: "2^24", 2**53: "2^53"}  # where float32 and float64 stop holding every integer
 HEADER_BYTES = 30 + 46  # of a ZIP entry, without its name, which stands twice
@@ -73,7 +73,7 @@ def page_of_bundle(manifest: Manifest, digest: str) -> Page:
         tensors=tuple(map(tensor_row, manifest.schema.inputs)),
         outputs=tuple(output_row(output, manifest.ending) for output in manifest.schema.outputs),
         ending=ending_text(manifest.ending),
-        certificate=(*map(statement_row, manifest.certificate.statements), ("replayed", tolerance_text(manifest))),
+        certificate=(*map(statement_row, manifest.certificate.statements), *replayed_rows(manifest)),
         variants=tuple(variant_row(variant, sizes) for variant in manifest.variants),
         provenance=provenance_rows(manifest.provenance),
         parts=tuple(sizes.items()),
@@ -208,11 +208,20 @@ def statement_row(statement: str) -> tuple[str, str]:
     return (kind, printable(rest)) if kind in KINDS_OF_STATEMENT else ("", printable(statement))
 
 
-def tolerance_text(manifest: Manifest) -> str:
-    """What the golden rows must come to wherever the bundle is opened."""
-    tolerance = manifest.certificate.tolerance
-    words = [f"{output.name} {allowed(tolerance.get(output.name, 0.0))}" for output in manifest.schema.outputs]
-    return printable(f"golden rows, wherever the bundle is opened: {', '.join(words)}")
+def replayed_rows(manifest: Manifest) -> Rows:
+    """What the golden rows must come to wherever the bundle is opened; of variants where they differ."""
+    rows = [("replayed", f"golden rows, wherever the bundle is opened: {tolerance_text(manifest, {})}")]
+    for variant in manifest.variants:
+        if variant.golden or variant.tolerance:
+            whose = "its own answers to them" if variant.golden else "the same answers"
+            rows.append(("replayed", f"{variant.name}: {whose}: {tolerance_text(manifest, variant.tolerance)}"))
+    return harmless(rows)
+
+
+def tolerance_text(manifest: Manifest, own: Mapping[str, float]) -> str:
+    """How far each output may be off; ``own`` instead of the certificate's, if a variant has its own."""
+    tolerance = own or manifest.certificate.tolerance
+    return ", ".join(f"{output.name} {allowed(tolerance.get(output.name, 0.0))}" for output in manifest.schema.outputs)
 
 
 def allowed(difference: float) -> str:
@@ -225,6 +234,7 @@ def variant_row(variant: Variant, sizes: dict[str, int]) -> tuple[str, ...]:
     if variant.graph in sizes:
         graph += f", {bytes_text(sizes[variant.graph])}"
     runs = "blocks of rows, several at once" if variant.small else "one batch, threads inside it"
+    runs += ", precise 8-bit kernels" if variant.precise else ""
     return printable(variant.name), printable(variant.precision), graph, runs
 
 

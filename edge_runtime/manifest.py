@@ -7,7 +7,8 @@ docs/bundle-format.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 from .canonical import dumps, loads, take
@@ -54,7 +55,9 @@ class Entry(NamedTuple):
 class Variant:
     """One graph in one precision. ``graph`` is its entry; ``largest_tensor`` bounds, in bytes, what constant folding
     may create; ``small`` says that it runs single-threaded on blocks of rows (see docs/bundle-format.md), and ``order``
-    in which order these are best sorted."""
+    in which order these are best sorted. ``precise`` keeps 8-bit products from saturating on x64 processors without
+    VNNI, at a price in time. ``golden`` is the entry of its own answers to the manifest's golden rows ("" = it answers
+    as recorded there), ``tolerance`` what these may differ by, per output (empty = the certificate's)."""
 
     name: str
     graph: str
@@ -62,19 +65,27 @@ class Variant:
     largest_tensor: int
     small: bool
     order: tuple[Cuts, ...] = ()
+    precise: bool = False
+    golden: str = ""
+    tolerance: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         made = {field: getattr(self, field) for field in self.__slots__}
-        return {**made, "order": [cuts.to_json() for cuts in self.order]}
+        tolerance = {name: repr(value) for name, value in self.tolerance.items()}
+        return {**made, "order": [cuts.to_json() for cuts in self.order], "tolerance": tolerance}
 
     @classmethod
     def from_json(cls, data: object) -> Variant:
-        name, graph, precision, largest_tensor, small, order = take(
-            data, "variant", name=str, graph=str, precision=str, largest_tensor=int, small=bool, order=list
-        )
+        name, graph, precision, largest_tensor, small, order, precise, golden, tolerance = take(
+            data, "variant", name=str, graph=str, precision=str, largest_tensor=int, small=bool, order=list,
+            precise=bool, golden=str, tolerance=dict,
+        )  # fmt: skip
         if largest_tensor < 0:
             raise BundleError(f"variant {name!r} has a negative largest_tensor")
-        return cls(name, graph, precision, largest_tensor, small, cuts_from_json(order))
+        allowed = decimals(tolerance)
+        if not all(0 <= value < inf for value in allowed.values()):
+            raise BundleError(f"variant {name!r} has a tolerance that is negative or infinite")
+        return cls(name, graph, precision, largest_tensor, small, cuts_from_json(order), precise, golden, allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +185,22 @@ class Manifest:
         raise InputError(f"there is no variant {name!r}", expected=f"one of {[each.name for each in self.variants]}")
 
     def check(self) -> None:
-        """Raise BundleError unless every entry has one use and every use its entry."""
+        """Raise BundleError unless every entry has one use, every use its entry, and every tolerance its output."""
         names = [variant.name for variant in self.variants]
         if not names or len(set(names)) != len(names):
             raise BundleError(f"variants must be one or more, each with a name of its own: {names!r}")
         listed = [entry.name for entry in self.entries]
-        used = {self.golden, *(variant.graph for variant in self.variants)}
+        graphs = {variant.graph for variant in self.variants}
+        own = {variant.golden for variant in self.variants if variant.golden}
+        used = {self.golden, *graphs, *own}
         if len(set(listed)) != len(listed) or used - set(listed):
             raise BundleError(f"edge.json names entries twice or not at all: {sorted(used - set(listed)) or listed!r}")
+        if twice := (own & {self.golden, *graphs}) or {self.golden} & graphs:
+            raise BundleError(f"entries have two uses: {sorted(twice)}")
+        outputs = {output.name for output in self.schema.outputs}
+        for variant in self.variants:
+            if unknown := variant.tolerance.keys() - outputs:
+                raise BundleError(f"variant {variant.name!r} has a tolerance for {sorted(unknown)}, which is no output")
         for name in set(listed) - used:
             if not name.startswith("golden/"):
                 raise BundleError(f"entry {name!r} is listed but has no use")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from _thread import _local, allocate_lock
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from . import golden, parallel, plain
 from .binding import Call
 from .bundle import Bundle, read_file, sha256
 from .ending import Ending
-from .errors import BundleError, InputError, IntegrityError, UnsupportedModelError
+from .errors import BundleError, InputError, IntegrityError, UnsupportedModelError, VariantWarning
 from .golden import Sample, VerificationReport
 from .graph_scan import scan
 from .manifest import Manifest, Variant
@@ -47,8 +47,10 @@ def load(
 ) -> Model:
     """Open a bundle (or a plain `.onnx` file) and make it ready: checked, self-tested, warmed up when this returns.
 
-    ``digest`` ("sha256:…") pins the bundle's identity, ``variant`` chooses a precision (default: the first),
-    ``threads`` bounds the cores used (default: all that this process may run on).
+    ``digest`` ("sha256:…") pins the bundle's identity, ``threads`` bounds the cores used (default: all that this
+    process may run on). ``variant`` names the one to take; left out, it is the one that `edge tune` found best here,
+    or else the first, and if that one cannot be opened here, or answers otherwise than was recorded, the next one that
+    does: a VariantWarning says so.
     Raises BundleError, and its kinds, for a file that may not be opened or whose answers here are not those recorded;
     FileNotFoundError where there is none; UnsupportedModelError for a plain graph whose inputs or outputs are no
     tensors; InputError for a ``variant`` that the file does not have.
@@ -59,20 +61,56 @@ def load(
     if name.lower().endswith(".onnx"):
         return _load_plain(name, digest, variant, threads)
     bundle = Bundle.open(name, digest=digest)
-    chosen = bundle.manifest.variant(variant)
+    if variant is not None or len(bundle.manifest.variants) == 1:
+        return _first_right(bundle, (bundle.manifest.variant(variant),), threads)
+    from .choice import in_order
+
+    return _first_right(bundle, in_order(bundle), threads)
+
+
+def _first_right(bundle: Bundle, variants: Sequence[Variant], threads: int | None) -> Model:
+    """The model of the first variant that answers here as recorded; if there is none, the first one's error is raised.
+    What is wrong with the file, wherever it is opened, is raised at once."""
+    left: dict[str, BundleError] = {}
     try:
-        raw = bundle.read(chosen.graph)
-        scan(raw, where=chosen.graph)
-        model = Model(raw, bundle.manifest.schema, bundle.manifest.ending, chosen, threads, bundle=bundle)
-        report = model._replay(SELF_TEST)
-        if not report.ok:
-            raise IntegrityError(f"the golden rows are not answered as recorded: {report.problems[0]}")
-    except UnsupportedModelError as error:
-        raise BundleError(f"{name}: {error}") from error
+        for chosen in variants:
+            raw = bundle.read(chosen.graph)
+            scan(raw, where=chosen.graph)
+            rows = golden.recorded(bundle.manifest, chosen, bundle.read)[:SELF_TEST]
+            try:
+                model = _right(raw, bundle, chosen, rows, threads)
+            except BundleError as error:
+                left[chosen.name] = error
+                continue
+            _warn_of(left, bundle.path, chosen.name)
+            return model
+        raise next(iter(left.values()))
     except BundleError as error:
-        error.args = (f"{name}: {error}",)
+        error.args = (f"{bundle.path}: {error}",)
         raise
+
+
+def _right(raw: bytes, bundle: Bundle, chosen: Variant, rows: list[Sample], threads: int | None) -> Model:
+    """The model of the variant ``chosen``. Raises BundleError if it cannot be one, or answers ``rows`` otherwise."""
+    try:
+        model = Model(raw, bundle.manifest.schema, bundle.manifest.ending, chosen, threads, bundle=bundle)
+        report = model._replay(rows)
+    except UnsupportedModelError as error:
+        raise BundleError(str(error)) from error
+    if not report.ok:
+        raise IntegrityError(f"the golden rows are not answered as recorded: {report.problems[0]}")
     return model
+
+
+def _warn_of(left: Mapping[str, BundleError], path: str, taken: str) -> None:
+    """One line for each variant that was left for the one ``taken``, as a warning at the call of `load`."""
+    for name, error in left.items():
+        import warnings
+
+        from .words import printable
+
+        text = f"{path}: variant {name!r} is left out here, {taken!r} answers: {error}"
+        warnings.warn(printable(text), VariantWarning, stacklevel=4)
 
 
 def _load_plain(path: str, digest: str | None, variant: str | None, threads: int | None) -> Model:
@@ -196,7 +234,7 @@ class Model:
 
         Raises IntegrityError where they do not fit the schema.
         """
-        return self._replay(None)
+        return self._replay(self.golden_rows())
 
     @property
     def session(self) -> onnxruntime.InferenceSession:
@@ -206,15 +244,19 @@ class Model:
                 if self._session is None:
                     threads = 1 if self._variant.small else self._threads
                     self._session = open_session(
-                        self._raw, threads=threads, largest_tensor=self._variant.largest_tensor
+                        self._raw,
+                        threads=threads,
+                        largest_tensor=self._variant.largest_tensor,
+                        precise=self._variant.precise,
                     )
         return self._session
 
     def golden_rows(self) -> list[Sample]:
-        """The golden rows that the bundle carries; none for a plain `.onnx` file."""
+        """The golden rows that the bundle carries, with the answers that this variant must give; none for a plain
+        `.onnx` file."""
         if self._bundle is None:
             return []
-        return golden.decode(self._bundle.read(self._bundle.manifest.golden), self.schema, self._bundle.read)
+        return golden.recorded(self._bundle.manifest, self._variant, self._bundle.read)
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r} {self.version!r} {self.variant!r} {self.digest[:19]}…>"
@@ -358,9 +400,8 @@ class Model:
         parallel.each_block(table.rows, block, self._threads, worker)
         return outputs
 
-    def _replay(self, limit: int | None) -> VerificationReport:
-        samples = self.golden_rows()[:limit]
-        tolerance = self.manifest.certificate.tolerance if self.manifest is not None else {}
+    def _replay(self, samples: list[Sample]) -> VerificationReport:
+        tolerance = self._variant.tolerance or (self.manifest.certificate.tolerance if self.manifest else {})
         try:
             pairs = self._answered_rows(samples) if self.schema.columns else self._answered_samples(samples)
         except InputError as error:

@@ -48,6 +48,7 @@ table{border-collapse:collapse;margin:.6em 0;font-variant-numeric:tabular-nums}
 th,td{text-align:left;vertical-align:top;padding:.1em 1.4em .1em 0;overflow-wrap:anywhere}
 th{font-weight:normal;opacity:.65;border-bottom:1px solid #8888}
 td:first-child{white-space:nowrap}
+td:not(:last-child){overflow-wrap:break-word}
 figure{margin:1em 0}
 figcaption{font-size:.9em;opacity:.75}
 svg{max-width:100%;height:auto}

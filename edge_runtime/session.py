@@ -45,12 +45,15 @@ ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-def open_session(raw: bytes, *, threads: int, largest_tensor: int) -> onnxruntime.InferenceSession:
+def open_session(
+    raw: bytes, *, threads: int, largest_tensor: int, precise: bool = False
+) -> onnxruntime.InferenceSession:
     """The onnxruntime.InferenceSession of the graph ``raw``, which must have passed graph_scan.scan.
 
     ``threads`` (1 or more) work inside an operator. ``largest_tensor`` bounds, in bytes, each tensor that constant
-    folding may create while loading; it counts between 64 KiB and eight times the graph. The session runs on the CPU
-    and nowhere else, in one order, silently, and keeps ``raw``. Raises BundleError with onnxruntime's reason if it
+    folding may create while loading; it counts between 64 KiB and eight times the graph. ``precise`` asks for 8-bit
+    kernels that do not saturate on x64 processors without VNNI. The session runs on the CPU and nowhere else, in one
+    order, silently, and keeps ``raw``. Raises BundleError with onnxruntime's reason if it
     refuses the graph.
     """
     options = onnxruntime.SessionOptions()
@@ -61,6 +64,8 @@ def open_session(raw: bytes, *, threads: int, largest_tensor: int) -> onnxruntim
     folded = max(FOLDED_FLOOR, min(largest_tensor, UNFOLDING * len(raw)))
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(folded))
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if threads > 1:  # a spinning pool burns a core while the model idles, and fights every other thread
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # onnxruntime reads it on both sides of its binding: set to 1, a graph configures its own session (profile files

@@ -71,7 +71,7 @@ def read(model: Any, request: Request) -> Source:
             advice=f"pass one of {', '.join(kind.__name__ for kind in KINDS)}",
         )
     alone = _OneThread(model, "RawFormulaVal")
-    request = replace(request, data=request.data.named(getattr(alone, "feature_names_in_", None)))
+    request = replace(request, table=request.data.named(getattr(alone, "feature_names_in_", None)))
     made = found(arriving(alone, None, request)) if callable(found) else found
     try:
         return read_tabular(made.stands_in, None, made, request, FRAMEWORK)

@@ -71,7 +71,7 @@ def read(model: Any, request: Request) -> Source:
     """Raises UnsupportedModelError for what is not lowered: nothing else would convert it."""
     if not isinstance(model, lightgbm.Booster):
         model = estimator_of(model)
-    request = replace(request, data=replace(request.data, frame=_columns(model, request)))
+    request = replace(request, table=replace(request.data, frame=_columns(model, request)))
     alone = _OneThread(model, None if request.data.positional or not _names(model) else request.data.frame)
     made = _head(model, arriving(alone, None, request), alone.frame)
     try:

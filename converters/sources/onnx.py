@@ -1,46 +1,45 @@
-"""ONNX graphs that are tables: taken as they are, and compared with themselves in a plain session.
+"""ONNX graphs: taken as they are, and compared with themselves in a plain session.
 
-Columns come by name where the graph has one input for each, and by position where one tensor takes them all.
+Of graphs over tables, columns come by name where there is one input for each, and by position where one tensor takes
+them all.
 
-Belongs here: files, opening the graph, its answers as the reference. Not here: which column and output is what
-(onnx_columns.py, onnx_outputs.py), what a bundle may hold (edge_runtime.graph_scan).
+Belongs here: files, the answers of a graph over a table as the reference. Not here: opening a graph (onnx_graph.py),
+networks (onnx_network.py), which column and output is what (onnx_columns.py, onnx_outputs.py).
 Imported as edge_runtime.converters.sources.onnx.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError
 
 from edge_runtime.ending import Ending
-from edge_runtime.errors import BundleError, UnsupportedModelError
+from edge_runtime.errors import InputError, UnsupportedModelError
 from edge_runtime.golden import differences
-from edge_runtime.graph_scan import scan
 from edge_runtime.schema import Schema, TensorSpec
-from edge_runtime.session import ERRORS, inputs_of, open_session, reason
+from edge_runtime.session import ERRORS, inputs_of, reason
 
 from ..data import Data
-from ..exact.graph import IR_VERSION, OPSETS
+from ..network import Network
+from ..samples import Feed
 from ..source import Outputs, Request, Source, decided
 from .graph_outputs import finish
 from .onnx_columns import AS_IT_IS, placed
+from .onnx_graph import framework_of, opened, raising, session_of, settled
+from .onnx_network import AS_IT_STANDS, network_of, plain
 from .onnx_outputs import finished, flat
 from .tried_columns import TOLERANCE, TRIED_ROWS, column_of, feeds_of, put
 
-__all__ = ["SUFFIXES", "accepts", "open", "read"]
+__all__ = ["SUFFIXES", "accepts", "open", "read", "table_or_network"]
 
 SUFFIXES = (".onnx",)
-LARGEST = 2**20
-TOLD = re.compile(r"[\w.+-]{1,40}")
-"""A name or a version: CatBoost writes the story of its build there."""
+REFUSALS: tuple[type[Exception], ...] = (*ERRORS, InputError)
 
 
 def accepts(model: Any) -> bool:
@@ -58,9 +57,23 @@ def open(path: str) -> onnx.ModelProto:
         ) from error
 
 
-def read(model: onnx.ModelProto, request: Request) -> Source:
-    """Raises UnsupportedModelError for graphs that are no tables, and for what a bundle may not hold."""
-    asked = Asked(model, request)
+def read(model: onnx.ModelProto, request: Request) -> Source | Network:
+    """A network where the data are tensors, a table otherwise. Raises UnsupportedModelError for graphs that do not go
+    with the data, and for what a bundle may not hold."""
+    if request.tensors is not None:
+        return network_of(model)
+    return table_of(model, request)
+
+
+def table_or_network(network: Network, request: Request) -> Source | Network:
+    """A network as it is, or over the rows of a table where that is what was given."""
+    return network if request.tensors is not None else table_of(network.graph, request, network)
+
+
+def table_of(model: onnx.ModelProto, request: Request, network: Network | None = None) -> Source:
+    """The reference is the graph itself, or the ``network`` that it was made of. Raises UnsupportedModelError for
+    graphs that are no tables."""
+    asked = Asked(model, request, network)
     graph = asked.graph
     outputs, names = finished(graph, asked.answers(asked.base), tuple(asked.labels), request.decision)
 
@@ -77,20 +90,19 @@ def read(model: onnx.ModelProto, request: Request) -> Source:
     return Source(
         asked.framework, Schema(columns, asked.inputs, outputs), Ending("graph"), graph, reference, exact=False,
         tolerance=dict.fromkeys(floats, TOLERANCE), statements=asked.statements,
-        libraries=("numpy", "onnx", "onnxruntime", "pandas"),
+        libraries=(*asked.libraries, "pandas"),
     )  # fmt: skip
 
 
 class Asked:
     """The original graph in a plain session of one thread, and rows as it takes them."""
 
-    def __init__(self, model: onnx.ModelProto, request: Request) -> None:
-        self.framework = " ".join(["ONNX", *filter(TOLD.fullmatch, (model.producer_name, model.producer_version))])
-        original, raised = opened(model)
-        self.session = original
-        self.graph = onnx.ModelProto()
-        self.graph.CopyFrom(raised)
-        self.graph.ir_version = min(self.graph.ir_version, IR_VERSION)
+    def __init__(self, model: onnx.ModelProto, request: Request, network: Network | None) -> None:
+        self.framework = network.framework if network else framework_of(model)
+        self.libraries = network.libraries if network else ("numpy", "onnx", "onnxruntime")
+        session, raised = opened(model)
+        self.ask: Callable[[Feed], Feed] = network.reference if network else plain(session)
+        self.graph = settled(raised)
         self.labels = without_maps(self.graph)
         self.names = [output.name for output in raised.graph.output]
         bare = session_of(self.graph)
@@ -101,18 +113,20 @@ class Asked:
         self.base = (complete if len(complete) else self.frame).iloc[:TRIED_ROWS]
         if len(self.base) == 1:  # or an output's rows could not be told from its columns
             self.base = self.base.iloc[[0, 0]]
-        self.statements = statements_of(model, raised, self.inputs, request.data)
+        made = network.statements if network else (*AS_IT_STANDS, *raising(model, raised))
+        self.statements = (*made, *by_position(self.inputs, request.data))
         self.check_typical()
 
     def answers(self, given: pd.DataFrame) -> Outputs:
         """The original's outputs, maps as arrays. Raises ValueError where it refuses."""
         try:
             with np.errstate(all="ignore"):
-                found = self.session.run(self.names, feeds_of(given, self.places, self.inputs))
-        except ERRORS as error:
+                found = self.ask(feeds_of(given, self.places, self.inputs))
+        except REFUSALS as error:
             raise ValueError(reason(error)) from error
         made = {}
-        for name, values in zip(self.names, found, strict=True):
+        for name in self.names:
+            values = found[name]
             labels = self.labels.get(name)
             made[name] = (
                 values if labels is None else np.array([[row[k] for k in labels] for row in values], np.float32)
@@ -149,55 +163,6 @@ class Asked:
                 )
 
 
-# The graph
-
-
-def opened(model: onnx.ModelProto) -> tuple[onnxruntime.InferenceSession, onnx.ModelProto]:
-    """The session of a graph that a bundle may hold, and the graph: raised to a newer opset only where onnxruntime does
-    not run its own. Raises UnsupportedModelError."""
-    try:
-        return session_of(model), model
-    except BundleError as error:
-        raised = raised_from(model)
-        if raised is not None:
-            try:
-                return session_of(raised), raised
-            except BundleError:
-                pass  # what is wrong with the original is what its owner can use
-        raise UnsupportedModelError(
-            str(error).splitlines()[0], advice=f"export it for opset {OPSETS['']}, with operators that onnxruntime has"
-        ) from error
-
-
-def session_of(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Raises UnsupportedModelError for what a bundle may not hold, BundleError where onnxruntime refuses it."""
-    try:
-        raw = model.SerializeToString()
-    except (EncodeError, ValueError) as error:
-        raise UnsupportedModelError("the graph is beyond 2 GB", advice="use a smaller model") from error
-    try:
-        scan(raw)
-    except BundleError as error:
-        raise UnsupportedModelError(
-            f"a bundle may not hold this: {str(error).splitlines()[0]}", advice="export the model without it"
-        ) from error
-    return open_session(raw, threads=1, largest_tensor=LARGEST)
-
-
-def raised_from(model: onnx.ModelProto) -> onnx.ModelProto | None:
-    """The graph in the opset of our own; None if it is as new, or onnx has no way there."""
-    if opset_of(model) >= OPSETS[""]:
-        return None
-    try:
-        return onnx.version_converter.convert_version(model, OPSETS[""])
-    except RuntimeError:
-        return None
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    return next((int(opset.version) for opset in model.opset_import if opset.domain in ("", "ai.onnx")), OPSETS[""])
-
-
 def without_maps(graph: onnx.ModelProto) -> dict[str, Sequence[Any]]:
     """Give out what ZipMap nodes at the end get instead of what they make; the classes of each, by output."""
     made: dict[str, Sequence[Any]] = {}
@@ -219,16 +184,7 @@ def without_maps(graph: onnx.ModelProto) -> dict[str, Sequence[Any]]:
 # What the certificate says
 
 
-def statements_of(
-    model: onnx.ModelProto, raised: onnx.ModelProto, inputs: Sequence[TensorSpec], data: Data
-) -> tuple[str, ...]:
-    made = [
-        f"checked: the graph as it is, compared with itself in a plain session of onnxruntime {onnxruntime.__version__}"
-    ]
-    if raised is not model:
-        made.append(
-            f"checked: raised from opset {opset_of(model)} to {OPSETS['']}, since onnxruntime does not run the original"
-        )
+def by_position(inputs: Sequence[TensorSpec], data: Data) -> tuple[str, ...]:
     if len(inputs) == 1 and not data.positional and inputs[0].shape[1:] != (1,):
-        made.append("the graph does not name its columns, so those of the data were taken, in their order")
-    return tuple(made)
+        return ("the graph does not name its columns, so those of the data were taken, in their order",)
+    return ()

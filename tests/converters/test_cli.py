@@ -12,17 +12,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
+import numpy as np
+import onnx
 import pytest
 
 import edge_runtime
+from edge_runtime.converters.cli import convert as command
+from edge_runtime.converters.cli import share
+from edge_runtime.converters.precision.budget import OBJECTIVES, UNITS
+from edge_runtime.converters.precision.metric import METRICS
 from edge_runtime.words import bytes_text
 
 Edge = Callable[..., "subprocess.CompletedProcess[str]"]
 Flights = Any  # of tests/conftest.py
 
+CONTEXT = click.Context(command)
+MAX_DROP = next(option for option in command.params if option.name == "max_drop")
 STAGES = [
     "read the model and its data, lower it",
-    "compare all rows with the source",
+    "compare with the source, on all data",
     "compare edge rows: missing, infinite, unknown",
     "replay golden rows",
 ]
@@ -99,6 +108,14 @@ WRONG = {
         "threshold is 7.0; expected a probability, 0 to 1 (see edge convert --help)",
     ),
     "target": (["--target", "lat"], "the target is not in the data (column 'lat')"),
+    "max-drop": (
+        ["--max-drop", "5"],
+        "Invalid value for '--max-drop': '5' is not a share; expected 0 or more and less",
+    ),
+    "metric": (["--max-drop", "1%", "--metric", "f1"], "metric 'f1'; expected one of agreement, accuracy"),
+    "limit": (["--require", "size<1MB"], "'size<1MB' is no limit; expected one such as size<=1MB"),
+    "report": (["--report", "x.pdf"], "x.pdf: not a name to write to; expected one that ends in .html"),
+    "images": (["--preprocess", __file__], f"{__file__}: no JSON ("),
     "dtype": (["--input-dtype", "int8"], "Invalid value for '--input-dtype': 'int8' is not one of"),
 }
 
@@ -115,6 +132,80 @@ def test_wrong_use_is_one_line_and_writes_nothing(
     assert last.startswith(f"edge: {says}")
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("*.edge")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.005", 0.005), ("0.5%", 0.005), (" 0.5 % ", 0.005), ("0", 0.0), ("99.9%", 0.999)]
+)
+def test_a_share_is_a_number_or_a_percentage(text: str, value: float) -> None:
+    """Both are written in practice."""
+    assert share(CONTEXT, MAX_DROP, text) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["0.5%%", "half", "", "%", "-1%", "1", "100%", "nan", "inf"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    """1 or more would let everything be lost."""
+    with pytest.raises(click.BadParameter, match=r"as 0\.005 or 0\.5%"):
+        share(CONTEXT, MAX_DROP, text)
+
+
+def test_the_help_names_every_metric_and_objective() -> None:
+    """It cannot look them up: they would load numpy for --help."""
+    text = {option.name: str(getattr(option, "help", "")) for option in command.params}
+    assert [name for name in METRICS if not re.search(rf"\b{name}\b", text["metric"])] == []
+    objective = next(option for option in command.params if option.name == "objective")
+    assert isinstance(objective.type, click.Choice)
+    assert tuple(objective.type.choices) == OBJECTIVES
+    assert [unit for unit in UNITS if f"'{unit}<=" not in text["require"]] == []
+
+
+@pytest.fixture
+def network(graph_of: Callable[..., bytes], tmp_path: Path) -> Path:
+    """A folder with net.onnx, scores of 4 classes from 64 numbers, and 400 samples of it."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "w"], ["h"]),
+        onnx.helper.make_node("Relu", ["h"], ["r"]),
+        onnx.helper.make_node("MatMul", ["r", "v"], ["z"]),
+        onnx.helper.make_node("Softmax", ["z"], ["scores"], axis=-1),
+    ]
+    weights = {
+        "w": rng.normal(size=(64, 128)).astype(np.float32) / 8, "v": rng.normal(size=(128, 4)).astype(np.float32)
+    }  # fmt: skip
+    graph = graph_of(nodes, [("x", "float32", [None, 2, 64])], [("scores", "float32", [None, 2, 4])], weights)
+    (tmp_path / "net.onnx").write_bytes(graph)
+    np.savez(tmp_path / "samples.npz", x=rng.normal(size=(400, 2, 64)).astype(np.float32))
+    return tmp_path
+
+
+def test_a_network_comes_out_smaller_and_the_report_says_how(edge: Edge, network: Path) -> None:
+    """With --json nothing else is printed; the page holds what the JSON does; the bundle opens."""
+    done = edge(
+        "convert", "net.onnx", "-o", "net.edge", "--data", "samples.npz", "--max-drop", "5%", "--objective", "size",
+        "--require", "ratio<=50", "--report", "net.html", "--json",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    precision = json.loads(done.stdout)["precision"]
+    chosen = [each for each in precision["candidates"] if each["verdict"] == "chosen"]
+    assert len(chosen) == 1
+    assert chosen[0]["size_ratio"] < 0.6
+    assert chosen[0]["certified_loss"]["high"] <= 0.05
+    page = (network / "net.html").read_text(encoding="utf-8")
+    assert f"{chosen[0]['name']} is chosen: " in page
+    assert all(each["name"] in page for each in precision["candidates"])
+    model = edge_runtime.load(network / "net.edge")
+    assert [model.variant] == precision["shipped"]
+
+
+def test_a_demand_that_nothing_keeps_is_status_1(edge: Edge, network: Path) -> None:
+    """In one line, and nothing is written."""
+    done = edge(
+        "convert", "net.onnx", "-o", "net.edge", "--data", "samples.npz", "--max-drop", "5%", "--objective", "size",
+        "--require", "size<=100B",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.search(r"size<=100B was demanded$", done.stderr)
+    assert not (network / "net.edge").exists()
 
 
 def test_a_pickle_is_opened_only_on_trust(edge: Edge, flights: Flights) -> None:

@@ -59,8 +59,28 @@ def test_a_trusted_file_is_converted_and_named_in_the_provenance(tree: Any, tmp_
 def test_other_files_and_no_files_are_refused_by_name(tmp_path: Path) -> None:
     """Which files are read is part of the message."""
     with pytest.raises(
-        UnsupportedModelError, match=r"model\.h5: not a model file that can be read; pass one of \.joblib"
+        UnsupportedModelError, match=r"model\.bin: not a model file that can be read; pass one of \.joblib"
     ):
-        read_model(str(tmp_path / "model.h5"), trust=True)
+        read_model(str(tmp_path / "model.bin"), trust=True)
     with pytest.raises(InputError, match=r"model\.joblib: no such file; expected a model file"):
         read_model(str(tmp_path / "model.joblib"), trust=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("model.tflite", r"tf2onnx\.convert --tflite .*model\.tflite --output model\.onnx"),
+        ("model.pb", r"tf2onnx\.convert --graphdef .*model\.pb --inputs NAME:0 --outputs NAME:0"),
+        ("model.h5", r"whatever safe_mode says .*tf2onnx\.convert --keras .*model\.h5"),
+        ("saved", r"SavedModel of TensorFlow; .*tf2onnx\.convert --saved-model .*saved --output model\.onnx"),
+        ("saved/saved_model.pb", r"SavedModel of TensorFlow; .*tf2onnx\.convert --saved-model .*saved --output"),
+    ],
+)
+def test_what_tensorflow_writes_is_refused_with_the_way_through_tf2onnx(
+    tmp_path: Path, name: str, command: str
+) -> None:
+    """The exact command: none of them is read here, however much it is trusted."""
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    with pytest.raises(UnsupportedModelError, match=command):
+        read_model(str(tmp_path / name), trust=True)

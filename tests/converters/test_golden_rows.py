@@ -22,6 +22,7 @@ from edge_runtime.converters import Conversion, convert
 from edge_runtime.converters.data import read_data
 from edge_runtime.converters.golden_rows import Golden, choose
 from edge_runtime.converters.source import Request, Source, read_source
+from edge_runtime.golden import encode
 from edge_runtime.manifest import Variant
 from edge_runtime.model import Model
 
@@ -70,10 +71,9 @@ def test_they_visit_more_leaves_than_as_many_rows_drawn_at_random(forest: Any) -
     source, frame = source_of(forest, ROWS)
     golden = chosen(source, frame, graph_bytes=0)
     drawn = np.random.default_rng(0)
-    others = [leaves_visited(forest, ROWS[drawn.choice(len(ROWS), golden.rows, False)]) for _ in range(20)]
+    others = [leaves_visited(forest, ROWS[drawn.choice(len(ROWS), len(golden.samples), False)]) for _ in range(20)]
     assert golden.visited > max(others)
-    first = json.loads(golden.entries["golden.json"])["rows"][0]
-    assert leaves_visited(forest, [list(first.values())]) == 12
+    assert leaves_visited(forest, [list(golden.samples[0].inputs.values())]) == 12
 
 
 def test_no_row_is_there_that_adds_no_leaf() -> None:
@@ -82,7 +82,7 @@ def test_no_row_is_there_that_adds_no_leaf() -> None:
     forest = RandomForestClassifier(1, max_depth=2, random_state=0).fit(rows, kind)
     source, frame = source_of(forest, rows)
     golden = chosen(source, frame, graph_bytes=0)
-    assert golden.rows == golden.visited == golden.leaves == forest.estimators_[0].tree_.n_leaves
+    assert len(golden.samples) == golden.visited == golden.leaves == forest.estimators_[0].tree_.n_leaves
 
 
 @pytest.mark.parametrize("graph_bytes", [0, 100_000, 320_001, 600_000, 2_000_000])
@@ -93,11 +93,11 @@ def test_they_take_no_more_than_their_room(graph_bytes: int) -> None:
     forest = RandomForestRegressor(8, random_state=0).fit(data, data.to_numpy().sum(axis=1))
     source, frame = source_of(forest, data)
     golden = chosen(source, frame, graph_bytes=graph_bytes)
-    size = len(golden.entries["golden.json"])
+    size = len(encode(golden.samples, source.schema)["golden.json"])
     room = max(16_000, graph_bytes // 20)
     assert size <= room
-    one = size / golden.rows
-    assert golden.rows == 32 or size + 1.2 * one > room
+    one = size / len(golden.samples)
+    assert len(golden.samples) == 32 or size + 1.2 * one > room
 
 
 def test_a_bundle_of_the_battery_keeps_to_the_room(battery: Converted) -> None:

@@ -204,7 +204,7 @@ def wrong_from_now_on(monkeypatch: pytest.MonkeyPatch, change: Callable[[onnx.Mo
         source = read_source(model, request)
         return replace(source, graph=change(source.graph))
 
-    monkeypatch.setattr(conversion, "read_source", read)
+    monkeypatch.setattr(conversion, "read_any", read)
 
 
 def leaf_doubled(graph: onnx.ModelProto) -> onnx.ModelProto:

@@ -205,7 +205,16 @@ def test_verify_prints_what_differs_at_most(edge: Edge, small_bundle: Path) -> N
     )
     data = json.loads(edge("verify", small_bundle, "--json").stdout)
     assert data["ok"] is True
-    assert (data["rows"], data["largest"], data["problems"]) == (3, {"prediction": 0.0}, [])
+    assert (data["rows"], data["problems"]) == (3, [])
+    assert data["variants"] == [
+        {
+            "largest": {"prediction": 0.0},
+            "ok": True,
+            "problems": [],
+            "tolerance": {"prediction": 0.0},
+            "variant": "exact",
+        }
+    ]
 
 
 def wrong_answers(path: Path, manifest: Manifest, contents: dict[str, bytes], *, row: int) -> Path:

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_runtime.errors import BundleError, UnsupportedModelError
-from edge_runtime.golden import POSITIONS, Sample, VerificationReport, decode, differences, encode, places, report
+from edge_runtime.golden import (
+    POSITIONS,
+    Sample,
+    VerificationReport,
+    decode,
+    decode_answers,
+    differences,
+    encode,
+    encode_answers,
+    places,
+    report,
+)
 from edge_runtime.schema import TENSOR_DTYPES, ColumnSpec, Schema, TensorSpec
 
 INF, NAN = math.inf, math.nan
@@ -183,6 +194,58 @@ def test_malformed_golden_rows_are_refused(schema: Schema, document: Any) -> Non
 def test_what_is_no_json_is_refused(schema: Schema, raw: bytes) -> None:
     """Text, depth and size of a number."""
     refused(raw, schema)
+
+
+WORDS_OUT = {"label": "NaN", "p": [NAN, -INF], "yes": True}
+
+
+def test_a_variants_own_answers_come_back_behind_the_same_inputs() -> None:
+    """Of tables and of tensors; the inputs are the golden rows' own, and are not written again."""
+    rows = [Sample({"x": 0.5, "t": "a"}, {"label": "a", "p": [0.1, 0.9], "yes": False})] * 2
+    own = [WORDS_OUT, {"label": "b", "p": [0.2, 0.8], "yes": True}]
+    raw = encode_answers(own, TABLE)
+    assert json.loads(raw).keys() == {"outputs"}
+    assert repr(decode_answers(raw, rows, TABLE)) == repr([Sample(rows[0].inputs, answer) for answer in own])
+
+    x, y = np.ones((40, 30), np.float32), values_of("float32", (40, 30))
+    samples = again([Sample({"x": x}, {"y": np.zeros_like(y)})], TENSORS)
+    raw = encode_answers([{"y": y}], TENSORS)
+    assert b"inputs" not in raw
+    (found,) = decode_answers(raw, samples, TENSORS)
+    assert found.inputs is samples[0].inputs
+    assert found.positions is not None
+    assert found.shapes == {"y": (40, 30)}
+    assert differences(y.ravel()[found.positions["y"]], found.outputs["y"]).max() == 0.0
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [], {}, None, 1, {"outputs": None}, {"outputs": []}, {"outputs": [{}]}, {"outputs": [{"y": OUT}, {"y": OUT}]},
+        {"outputs": [{"y": OUT, "s": OUT}]}, {"outputs": [{"z": OUT}]}, {"outputs": [1]}, {"outputs": {"y": OUT}},
+        {"outputs": [{"y": OUT}], "rows": []}, {"samples": [{"outputs": {"y": OUT}}]},
+        {"outputs": [{"y": {**OUT, "positions": [], "values": []}}]},
+        *({"outputs": [{"y": {**OUT, name: value}}]} for name, values in NO_OUTPUTS.items() for value in values),
+    ],
+    ids=json.dumps,
+)  # fmt: skip
+def test_malformed_answers_of_a_variant_are_refused(document: Any) -> None:
+    """Fewer or more than there are golden rows, other outputs, other fields, no value at all: one line."""
+    samples = [Sample({}, {"y": np.ones(1)}, {"y": np.zeros(1, np.int64)}, {"y": (1,)})]
+    with pytest.raises(BundleError, match="golden rows are malformed") as caught:
+        decode_answers(json.dumps(document).encode(), samples, TENSORS)
+    assert "\n" not in str(caught.value)
+    (found,) = decode_answers(json.dumps({"outputs": [{"y": OUT}]}).encode(), samples, TENSORS)
+    assert found.outputs["y"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xff", b"{", b"[" * 100_000, b'{"outputs":' + b"[" * 100_000, b'{"outputs":9' + b"9" * 5000]
+)
+def test_answers_that_are_no_json_are_refused(raw: bytes) -> None:
+    """Text, depth and size of a number."""
+    with pytest.raises(BundleError, match="golden rows are malformed"):
+        decode_answers(raw, [], TABLE)
 
 
 def refused(raw: bytes, schema: Schema) -> None:

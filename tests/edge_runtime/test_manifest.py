@@ -40,14 +40,23 @@ MANIFEST = Manifest(
     ),
     variants=(
         Variant("exact", "graph.onnx", "float64", 2**20, True),
-        Variant("small", "graph-8.onnx", "int8", 2**40, False),
+        Variant(
+            "small",
+            "graph-8.onnx",
+            "int8",
+            2**40,
+            False,
+            precise=True,
+            golden="golden/8.json",
+            tolerance={"fraud_score": 1e-3},
+        ),
     ),
     certificate=Certificate(
         327_346, 1200, {"fraud_score": 2e-13}, {"fraud_score": 0.0}, ("exact: trees", "checked: all")
     ),
     provenance={"numpy": "2.4.6", "é": ""},
     golden="golden.json",
-    entries=tuple(map(entry, ("golden.json", "golden/0-0.bin", "graph-8.onnx", "graph.onnx"))),
+    entries=tuple(map(entry, ("golden.json", "golden/0-0.bin", "golden/8.json", "graph-8.onnx", "graph.onnx"))),
 )
 
 
@@ -102,6 +111,17 @@ def set_to(value: Any, *path: Any) -> Callable[[Any], None]:
         (set_to("other.json", "golden"), "names entries twice or not at all: \\['other.json'\\]"),
         (set_to("graph.onnx", "entries", 1, "name"), "names entries twice or not at all"),
         (set_to("more.bin", "entries", 1, "name"), "entry 'more.bin' is listed but has no use"),
+        (set_to(1, "variants", 1, "precise"), "field 'precise' has the wrong type int"),
+        (set_to(None, "variants", 1, "golden"), "field 'golden' has the wrong type NoneType"),
+        (set_to("golden/9.json", "variants", 1, "golden"), "names entries twice or not at all: \\['golden/9.json'\\]"),
+        (set_to("golden.json", "variants", 1, "golden"), "entries have two uses: \\['golden.json'\\]"),
+        (set_to("graph.onnx", "variants", 1, "golden"), "entries have two uses: \\['graph.onnx'\\]"),
+        (set_to("graph.onnx", "golden"), "entries have two uses: \\['graph.onnx'\\]"),
+        (set_to("0.001", "variants", 1, "tolerance", "score"), "a tolerance for \\['score'\\], which is no output"),
+        (set_to("inf", "variants", 1, "tolerance", "fraud_score"), "a tolerance that is negative or infinite"),
+        (set_to("-0.1", "variants", 1, "tolerance", "fraud_score"), "a tolerance that is negative or infinite"),
+        (set_to("nan", "variants", 1, "tolerance", "fraud_score"), "not a number"),
+        (set_to(0, "variants", 1, "tolerance", "fraud_score"), "must be decimal strings"),
         (set_to("zip", "entries", 0, "method"), "entry 'golden.json' has an impossible method or size"),
         (set_to(4, "entries", 0, "size"), "impossible method or size"),
         (set_to(-3, "entries", 0, "size"), "impossible method or size"),

@@ -1,0 +1,149 @@
+"""A network on its way into a bundle: compared sample by sample, golden samples chosen.
+
+Belongs here: what a conversion has to show of a network. Not here: comparing (network_parity.py), the order of the
+steps (conversion.py).
+Imported as edge_runtime.converters.checked_network.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime.ending import Ending
+from edge_runtime.generated import Generated
+from edge_runtime.golden import Sample, encode
+from edge_runtime.manifest import Variant
+from edge_runtime.model import Model
+from edge_runtime.timing import Call, rotate
+from edge_runtime.words import at_most
+
+from .checked import Figures, Tell
+from .exact.graph import to_bytes
+from .golden_rows import room_for
+from .network import Network
+from .network_parity import NetworkParity, compare_samples, ulps_together
+from .precision.losses import Answers
+from .precision.rows import Rows
+from .provenance import fingerprint_of_tensors, provenance
+from .samples import Feed, Samples, Tensors
+
+__all__ = ["CheckedNetwork", "SampleRows"]
+
+MOST_GOLDEN = 8
+LARGEST_TENSOR = 2**20
+
+
+class SampleRows:
+    """Samples as the precisions are judged by them."""
+
+    classes: NDArray[Any] | None = None
+
+    def __init__(self, samples: Samples, target: NDArray[Any] | None, groups: NDArray[Any] | None) -> None:
+        self.samples, self.target, self.groups = samples, target, groups
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def keys(self) -> list[int]:
+        """Recordings and pictures that are equal are copies, and say nothing twice."""
+        return [hash(tuple(values.tobytes() for values in self.samples.feed(i).values())) for i in range(len(self))]
+
+    def feeds(self, which: Sequence[int]) -> Iterator[Feed]:
+        return map(self.samples.feed, which)
+
+    def answers(self, model: Model, which: Sequence[int]) -> Answers:
+        made: dict[str, list[NDArray[Any]]] = {}
+        for feed in self.feeds(which):
+            for name, values in model.run(feed).items():
+                made.setdefault(name, []).append(values)
+        return made
+
+    def asking(self, model: Model, which: Sequence[int]) -> Call:
+        return rotate(model.run, list(self.feeds(which)))
+
+
+class CheckedNetwork:
+    """See `checked.Checked`."""
+
+    def __init__(self, network: Network, tensors: Tensors, origin: dict[str, str]) -> None:
+        self.network = network
+        self.schema, self.ending = network.schema, Ending("graph")
+        self.graph = to_bytes(network.graph)
+        self.samples = tensors.of(network.schema.inputs)
+        self.rows: Rows = SampleRows(self.samples, tensors.target, tensors.groups)
+        floats = [spec.name for spec in network.schema.outputs if spec.dtype.startswith("float")]
+        self.tolerance = dict.fromkeys(floats, network.tolerance)
+        self.reference = Variant("float32", "graph.onnx", "float32", LARGEST_TENSOR, False)
+        self.provenance = provenance(
+            network.framework, network.libraries, len(self.samples), fingerprint_of_tensors(self.samples), origin
+        )
+        self.parity = NetworkParity(0, {})
+        self.apart: float | None = None
+
+    def compare(self, model: Model, tell: Tell) -> None:
+        self.parity = compare_samples(
+            self.network, model, self.samples, lambda done, whole: tell("compare", done, whole)
+        )
+        self.apart = ulps_together(model, self.samples)
+
+    def choose(self, model: Model, graph_bytes: int) -> list[Sample]:
+        """Samples from all over the data, as many as there is room for; where not even one fits, its large tensors are
+        noise in the same range."""
+        room = room_for(graph_bytes)
+        spread = np.unique(np.linspace(0, len(self.samples) - 1, MOST_GOLDEN).astype(int)).tolist()
+        chosen: list[Sample] = []
+        used = 0
+        for i in spread:
+            sample = self.answered(model, self.samples.feed(i))
+            size = size_of(sample, self)
+            if used + size <= room:
+                chosen.append(sample)
+                used += size
+        if chosen:
+            return chosen
+        for seed, i in enumerate(spread):
+            sample = self.answered(model, generated(self.samples.feed(i), room // 8, seed))
+            size = size_of(sample, self)
+            if chosen and used + size > room:
+                break
+            chosen.append(sample)
+            used += size
+        return chosen
+
+    def answered(self, model: Model, inputs: dict[str, Any]) -> Sample:
+        feed = {name: value.array() if isinstance(value, Generated) else value for name, value in inputs.items()}
+        return Sample(inputs, model.run(feed))
+
+    def figures(self) -> Figures:
+        return Figures(self.parity.samples, 0, 0, self.parity.largest, 0, 0)
+
+    def statements(self) -> tuple[str, ...]:
+        gaps = ", ".join(f"|Δ {name}| ≤ {at_most(value)}" for name, value in self.parity.largest.items())
+        made = [*self.network.statements, f"checked on {self.parity.samples:,} samples{': ' + gaps if gaps else ''}"]
+        if self.apart is not None:
+            made.append(
+                f"checked: a sample alone or among others: at most {self.apart:.0f} ulp of its largest value apart"
+            )
+        return tuple(made)
+
+
+def generated(feed: Feed, small: int, seed: int) -> dict[str, Any]:
+    """``feed`` with noise in the place of tensors of more than ``small`` bytes."""
+    made: dict[str, Any] = {}
+    for name, values in feed.items():
+        if values.nbytes <= small or values.dtype.kind not in "biuf":
+            made[name] = values
+        else:
+            low, high = (float(bound) for bound in (values.min(), values.max()))
+            made[name] = Generated(values.dtype.name, values.shape, seed, low, high)
+    return made
+
+
+def size_of(sample: Sample, checked: CheckedNetwork) -> int:
+    """What a golden sample takes in a bundle, about."""
+    return sum(len(zlib.compress(entry, 9)) + 150 for entry in encode([sample], checked.schema).values())
