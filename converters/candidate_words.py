@@ -15,6 +15,7 @@ import onnxruntime
 
 from edge_runtime.choice import processor_name
 from edge_runtime.parallel import usable_cores
+from edge_runtime.schema import Schema
 from edge_runtime.timing import Estimate
 from edge_runtime.words import bytes_text, duration_text
 
@@ -26,6 +27,7 @@ __all__ = [
     "bound_text",
     "chosen_of",
     "counted",
+    "kind_of",
     "latency_text",
     "loss_of",
     "loss_text",
@@ -94,6 +96,11 @@ def size_ratio(candidate: Candidate, reference: Candidate) -> float | None:
     if candidate.size is None or not reference.size:
         return None
     return candidate.size / reference.size
+
+
+def kind_of(schema: Schema) -> str:
+    """What one call answers."""
+    return "row" if schema.columns else "sample"
 
 
 def latency_text(candidate: Candidate) -> str:

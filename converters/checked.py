@@ -46,7 +46,10 @@ class Checked(Protocol):
     reference: Variant
     tolerance: dict[str, float]
     provenance: dict[str, str]
-    rows: Rows
+
+    @property
+    def rows(self) -> Rows:
+        """What the precisions are judged by."""
 
     def compare(self, model: Model, tell: Tell) -> None:
         """Raises ParityError if ``model``, made of the graph, answers otherwise than the source."""

@@ -8,9 +8,11 @@ Imported as edge_runtime.converters.network_parity.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.errors import ParityError
 from edge_runtime.golden import differences
@@ -26,10 +28,12 @@ TOGETHER = 16  # samples asked as one
 
 @dataclass(frozen=True, slots=True)
 class NetworkParity:
-    """``samples`` compared; ``largest`` difference per output, absolute, relative above 1."""
+    """``samples`` compared; ``largest`` difference per output, absolute, relative above 1; ``answers`` of the model,
+    per output one for each sample."""
 
     samples: int
     largest: dict[str, float]
+    answers: dict[str, list[NDArray[Any]]] = field(repr=False)
 
 
 def compare_samples(
@@ -37,6 +41,7 @@ def compare_samples(
 ) -> NetworkParity:
     """Ask source and model the same. Raises ParityError with the sample that differs most."""
     largest: dict[str, float] = {}
+    answers: dict[str, list[NDArray[Any]]] = {}
     worst = (0.0, "")
     for i in range(len(samples)):
         feed = samples.feed(i)
@@ -48,6 +53,7 @@ def compare_samples(
             largest[name] = max(largest.get(name, 0.0), gap)
             if gap > worst[0]:
                 worst = gap, shown(i, name, found, wanted)
+            answers.setdefault(name, []).append(found[name])
         tell(i + 1, len(samples))
     if worst[0] > network.tolerance:
         raise ParityError(
@@ -55,7 +61,8 @@ def compare_samples(
             f" {network.tolerance:g})",
             rows=worst[1],
         )
-    return NetworkParity(len(samples), {name: gap for name, gap in largest.items() if wanted[name].dtype.kind == "f"})
+    numbers = {name: gap for name, gap in largest.items() if wanted[name].dtype.kind == "f"}
+    return NetworkParity(len(samples), numbers, answers)
 
 
 def ulps_together(model: Model, samples: Samples) -> float | None:

@@ -21,7 +21,6 @@ from . import candidate_words as words
 from .precision.candidate import Candidate, Outcome
 from .precision.losses import figure_text
 from .precision_pictures import USED_BY, layer_bars, range_bars, trade, widest
-from .summary import kind_of
 
 __all__ = ["page_of", "save_page"]
 
@@ -63,7 +62,7 @@ def first(manifest: Manifest, outcome: Outcome) -> Section:
     """What one would say in a mail."""
     parts: list[Part] = [words.outcome_words(outcome)]
     if len(outcome.candidates) > 1:
-        kind = kind_of(manifest.schema)
+        kind = words.kind_of(manifest.schema)
         parts += [words.counted(outcome), words.metric_words(outcome), words.machine_words(kind)]
     names = [each.variant.name for each in outcome.shipped]
     if len(names) > 1:

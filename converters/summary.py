@@ -12,12 +12,20 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.inspection import page_of_bundle
-from edge_runtime.schema import Schema
 from edge_runtime.timing import Estimate
 from edge_runtime.words import at_most, bytes_text, duration_text, printable
 
 from .candidate_table import candidate_table, folded
-from .candidate_words import counted, machine, machine_words, metric_words, outcome_words, reference_of, size_ratio
+from .candidate_words import (
+    counted,
+    kind_of,
+    machine,
+    machine_words,
+    metric_words,
+    outcome_words,
+    reference_of,
+    size_ratio,
+)
 from .precision.candidate import Candidate, Layer, Outcome
 
 if TYPE_CHECKING:
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 
     from .conversion import Conversion
 
-__all__ = ["data_of", "kind_of", "precision_data", "precision_text", "summary"]
+__all__ = ["data_of", "precision_data", "precision_text", "summary"]
 
 
 def summary(conversion: Conversion, bundle: Bundle, one_ns: float, width: int) -> str:
@@ -45,11 +53,6 @@ def summary(conversion: Conversion, bundle: Bundle, one_ns: float, width: int) -
     lines.append(precision_text(conversion.outcome, kind, width))
     lines.append(f"written to {printable(bundle.path)}, {bundle.digest}")
     return "\n".join(lines)
-
-
-def kind_of(schema: Schema) -> str:
-    """What one call answers."""
-    return "row" if schema.columns else "sample"
 
 
 def precision_text(outcome: Outcome, kind: str, width: int) -> str:

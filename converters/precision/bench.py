@@ -166,6 +166,7 @@ def whole_graph(trials: Trials, bench: Bench, tell: Tell) -> list[Trial]:
     """Every recipe on the whole graph: each combination of integers with one method of calibration, and the one that
     loses least with the other methods, with layers that have weights only, and so on."""
     plain = [
+        Recipe("float32 folded", "float32, constants and batch norms folded", lambda: Made(bench.ready())),
         Recipe("int8 weights", "float32, weights kept in int8 per channel", partial(bench.stored, store_int8)),
         Recipe("float16 weights", "float32, weights kept in float16", partial(bench.stored, store_float16)),
         Recipe("float16", "float16 arithmetic", lambda: Made(float16(bench.ready()))),

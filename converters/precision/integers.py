@@ -26,6 +26,7 @@ from .cpu import Combination
 from .failing import RecipeFailed, library
 from .graphs import every_graph, sort
 from .parts import Part, defined, joined, parts, taken_from_outside
+from .scales import channel_axes
 
 __all__ = ["HEAVY", "dynamic", "nodes_of", "static"]
 
@@ -92,7 +93,13 @@ def static(
         override: dict[str, list[dict[str, Any]]] = {}
         for node in part.graph.node:
             if node.name in reduced and node.name in names:
-                override.update({name: [{"reduce_range": True}] for name in node.input if constants.get(name, 0) > 1})
+                for place, name in enumerate(node.input):
+                    rank = constants.get(name, 0)
+                    axes = channel_axes(node, place, rank) if combination.per_channel and rank > 1 else None
+                    # An override without an axis would be one scale for all channels.
+                    seven = {"reduce_range": True} | ({"axis": axes[0]} if axes else {})
+                    if rank > 1:
+                        override[name] = [seven]
         return QDQQuantizer(
             part, combination.per_channel, combination.reduce_range, TYPES[combination.weight],
             TYPES[combination.activation], data, names, [], STATIC,

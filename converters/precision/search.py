@@ -43,6 +43,8 @@ SAME_TIME = 1.03
 ROOM = 0.6
 """Of what may be lost: what a candidate may lose on the rows that it was put together by."""
 WARM_NS = 50_000_000
+SEARCHED_NS = 3_000_000_000
+FEWEST_SEARCHED = 400
 HOPELESS = 10
 """Times what is allowed: a loss beyond it needs no second look."""
 UNTRIED = "nothing else was tried: max_drop is 0, and that something loses nothing at all cannot be certified"
@@ -101,12 +103,16 @@ class Search:
         self.metric: Metric = choose_metric(
             self.answers, target=rows.target, metric=demand.metric, groups=rows.groups, classes=rows.classes
         )
-        self.trials = Trials(
-            first, opened, rows, self.answers, self.metric, self.splits.search, HOPELESS * demand.max_drop
-        )
+        searched = self.splits.search[: self.affordable()]
+        self.trials = Trials(first, opened, rows, self.answers, self.metric, searched, HOPELESS * demand.max_drop)
         self.judgements: dict[str, Judgement] = {}
         self.memory: dict[str, int] = {}
         self.layers: tuple[Layer, ...] = ()
+
+    def affordable(self) -> int:
+        """How many rows or samples of the search split a candidate is asked: as many as take a few seconds."""
+        call = self.rows.asking(self.first.opened()[1], self.splits.search[:ROTATED].tolist())
+        return max(FEWEST_SEARCHED, int(SEARCHED_NS / calibrate(call, WARM_NS)[1]))
 
     def outcome(self) -> Outcome:
         bench = Bench(self.first.graph, Again(self.rows, self.splits.calibrate), instruction_set())

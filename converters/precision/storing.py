@@ -20,8 +20,6 @@ Tell = Callable[[str, int, int], None]
 KEPT = "weights kept in int8 per channel, those that matter most in float16"
 MOST = 32
 """The largest weights, which are looked at one by one."""
-SCREENED = 1_000
-"""So many rows or samples tell what a weight costs."""
 
 
 def mixed_storage(trials: Trials, bench: Bench, allowed: float, tell: Tell) -> list[Trial]:
@@ -29,12 +27,11 @@ def mixed_storage(trials: Trials, bench: Bench, allowed: float, tell: Tell) -> l
     none is needed, or none is enough."""
     graph = bench.smaller(store_int8)
     weights = sorted((each for each in weights_of(graph) if each.stored), key=lambda each: -each.bytes)[:MOST]
-    rows = trials.searched[:SCREENED]
 
     def attempt(half: frozenset[str]) -> Trial:
         name = f"int8 weights, {len(half)} of {len(weights)} in float16"
         make = partial(store_int8, graph, half=half)
-        return trials.attempt(name, f"float32, {KEPT}", lambda: Made(make()), rows)
+        return trials.attempt(name, f"float32, {KEPT}", lambda: Made(make()))
 
     plain = attempt(frozenset())
     if plain.failed or plain.loss <= allowed:
