@@ -10,10 +10,10 @@ SPOKES := $(wildcard converters server batch benchmarks)
 LINKS := $(SPOKES:%=edge_runtime/%)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo example test lint types wheel bench bench-trees bench-truth map clean
+.PHONY: help dev demo example test lint types wheel bench bench-networks bench-trees bench-truth map clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 dev: $(VENV)/ready $(LINKS)  ## make the environment and the links that editors follow
 
@@ -44,6 +44,11 @@ bench: $(VENV)/ready  ## the bars of the runtime, of REST, batch and Spark, side
 bench-trees: $(VENV)/ready  ## the bars of exact trees, against the usual converters and the libraries themselves
 	$(BIN)/python examples/flights/trees.py
 
+bench-networks: $(VENV)/ready  ## the bars of precisions, on real networks, against onnxruntime's recipes and Olive's
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement examples/networks/requirements.txt
+	$(BIN)/python examples/networks/compare.py
+
 bench-truth: $(VENV)/ready  ## the bars of edge-bench itself, with real clocks (needs mlcommons-loadgen)
 	$(RUN) tests/benchmarks/check_truth.py
 
@@ -52,7 +57,7 @@ map: $(VENV)/ready  ## write README's code map from the modules' headers
 
 clean:  ## remove all that these commands made
 	rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf edge_runtime.egg-info examples/flights/out $(LINKS)
+	rm -rf edge_runtime.egg-info examples/flights/out examples/networks/out $(LINKS)
 
 $(VENV)/ready: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edge-runtime needs Python 3.11 or later; \

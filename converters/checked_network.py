@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.ending import Ending
+from edge_runtime.errors import InputError
 from edge_runtime.generated import Generated
 from edge_runtime.golden import Sample, encode
 from edge_runtime.manifest import Variant
@@ -29,7 +30,7 @@ from .network import Network
 from .network_parity import NetworkParity, compare_samples, ulps_together
 from .precision.losses import Answers, restricted
 from .provenance import fingerprint_of_tensors, provenance
-from .samples import Feed, Samples, Tensors
+from .samples import Feed, Samples, Tensors, all_finite
 
 __all__ = ["CheckedNetwork", "SampleRows"]
 
@@ -91,7 +92,21 @@ class CheckedNetwork:
         self.parity = NetworkParity(0, {}, {})
         self.apart: float | None = None
 
+    def check(self) -> None:
+        """Raise InputError for a sample that is not finite and gets an answer that is not: it shows nothing. A mask of
+        -inf gets a finite one."""
+        for i in self.samples.broken():
+            answers = self.network.reference(self.samples.feed(i))
+            lost = [name for name, values in answers.items() if not all_finite(values)]
+            if lost:
+                raise InputError(
+                    f"sample {i} holds NaN or infinity, and the model answers it with such",
+                    column=lost[0],
+                    expected="samples of finite numbers",
+                )
+
     def compare(self, model: Model, tell: Tell) -> None:
+        self.check()
         self.parity = compare_samples(
             self.network, model, self.samples, lambda done, whole: tell("compare", done, whole)
         )
@@ -136,7 +151,22 @@ class CheckedNetwork:
             made.append(
                 f"checked: a sample alone or among others: at most {self.apart:.0f} ulp of its largest value apart"
             )
+        for fed, given in self.states():
+            made.append(
+                f"samples are judged one by one: where {given} is fed back as {fed}, what adds up over time is not"
+            )
         return tuple(made)
+
+    def states(self) -> list[tuple[str, str]]:
+        """Inputs and outputs of the same dtype and shape, of three axes or more beside rows alone: a state, most
+        likely."""
+        feed, answers = self.samples.feed(0), self.parity.answers
+        return [
+            (name, output)
+            for name, array in feed.items()
+            for output, values in answers.items()
+            if array.ndim >= 2 and array.size > 1 and (array.shape, array.dtype) == (values[0].shape, values[0].dtype)
+        ]
 
 
 def generated(feed: Feed, small: int, seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import InputError, UnsupportedModelError
 from edge_runtime.rows import read_rows, read_tensors
 
-from .samples import Tensors, tensors_of
+from .samples import Tensors, one_each, tensors_of
 
 __all__ = ["TABLE", "Data", "app_dtype", "read_data", "read_given"]
 
@@ -84,9 +84,9 @@ def read_data(data: Any, target: Any = None, groups: Any = None) -> Data:
                 names = "a frame: an array's columns have no names" if positional else f"one of {list(frame.columns)}"
                 raise InputError(f"the {role} is not in the data", column=given, expected=names)
             frame, given = frame.drop(columns=given), frame[given]
-        taken[role] = None if given is None else np.asarray(given)
-        if given is not None and len(given) != len(frame):
-            raise InputError(f"the {role} has {len(given):,} values for {len(frame):,} rows", expected="one per row")
+        values = taken[role] = one_each(given, role)
+        if values is not None and len(values) != len(frame):
+            raise InputError(f"the {role} has {len(values):,} values for {len(frame):,} rows", expected="one per row")
     if len(frame) == 0:
         raise InputError("data has no rows", expected="at least one row to compare the source and the graph on")
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)  # a source that knows names knows text

@@ -7,7 +7,7 @@ Imported as edge_runtime.converters.samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,12 @@ from edge_runtime.errors import InputError
 from edge_runtime.schema import TensorSpec
 from edge_runtime.tensors import check_tensors
 
-__all__ = ["ONLY", "Feed", "Samples", "Tensors", "tensors_of"]
+__all__ = ["ONLY", "Feed", "Samples", "Tensors", "all_finite", "one_each", "tensors_of"]
 
 Feed = dict[str, NDArray[Any]]
 ONLY = ""
 """The name of a tensor that was given without one."""
+ONE = "number, text or bool"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,17 @@ class Samples:
         except InputError as error:
             raise InputError(f"sample {i}: {error.problem}", column=error.column, expected=error.expected) from None
 
+    def broken(self) -> list[int]:
+        """The numbers of the samples that hold NaN or infinity."""
+        if self.arrays is None:
+            assert self.feeds is not None
+            return [i for i, feed in enumerate(self.feeds) if not all(map(all_finite, feed.values()))]
+        lost = np.zeros(len(self), dtype=bool)
+        for array in self.arrays.values():
+            if array.dtype.kind == "f":
+                lost |= ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        return np.flatnonzero(lost).tolist()
+
     @property
     def stackable(self) -> bool:
         """Whether several samples can be asked as one: all tensors have an open first axis, and one shape."""
@@ -145,13 +157,13 @@ def tensors_of(data: Any, target: Any = None, groups: Any = None) -> Tensors | N
         flat = sorted(name for name, array in arrays.items() if array.ndim == 0)
         if flat or not all(map(len, arrays.values())):
             raise InputError("data has no samples", column=flat[0] if flat else None, expected="one sample or more")
-        return Tensors(arrays, None, as_values(taken[0]), as_values(taken[1]))
+        return Tensors(arrays, None, one_each(taken[0], "target"), one_each(taken[1], "groups"))
     if isinstance(data, (list, tuple)) and data and all(isinstance(item, Mapping) for item in data):
         if not any(has_axes(value) for value in data[0].values()):
             return None
         feeds = [dict(item) for item in data]
         taken = [taken_out(feeds, *pair) for pair in (("target", target), ("groups", groups))]
-        return Tensors(None, feeds, as_values(taken[0]), as_values(taken[1]))
+        return Tensors(None, feeds, one_each(taken[0], "target"), one_each(taken[1], "groups"))
     return None
 
 
@@ -164,14 +176,32 @@ def taken_out(samples: list[dict[str, Any]], role: str, given: Any) -> Any:
     return [each.pop(given) for each in samples]
 
 
-def as_values(values: Any) -> NDArray[Any] | None:
-    return None if values is None else np.asarray(values)
+def one_each(values: Any, role: str) -> NDArray[Any] | None:
+    """Values [N] of the ``role`` target or groups, also from [N, 1]; None for none. Raises InputError for others."""
+    if values is None:
+        return None
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"the {role} has values of several lengths", expected=f"one {ONE} per sample") from error
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise InputError(f"the {role} has the shape {list(array.shape)}", expected=f"one {ONE} per sample")
+    if array.dtype.kind == "O" and not all(isinstance(value, Hashable) for value in array.tolist()):
+        raise InputError(f"the {role} holds {type(array[0]).__name__}s", expected=f"one {ONE} per sample")
+    return array
 
 
 def is_tensor(value: Any) -> bool:
     """Whether it is more than one column of a table."""
     array = np.asarray(value) if isinstance(value, (np.ndarray, list)) else None
     return array is not None and array.ndim >= 2 and array.shape[1:] != (1,)
+
+
+def all_finite(value: Any) -> bool:
+    array = np.asarray(value)
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def has_axes(value: Any) -> bool:

@@ -67,6 +67,10 @@ class Agreement:
     def sentence(self) -> str:
         return "; ".join(output.what for output in self.outputs)
 
+    @property
+    def on_few(self) -> bool:
+        return True
+
     def losses(self, reference: Answers, candidate: Answers, rows: NDArray[np.int64]) -> Losses:
         """One loss per output; which samples they are, ``rows``, makes no difference. Raises InputError for a candidate
         without an output, or with another number of answers."""

@@ -33,7 +33,9 @@ Tell = Callable[[str, int, int], None]
 
 COMPARED = 4
 """So many samples must get the same answers from the graph that was made ready."""
+CUTS = ("Relu", "Clip")
 WEIGHTED = "layers with weights"
+BEHIND = f"{WEIGHTED}, and the Relu or Clip behind them"
 STORED = f"{WEIGHTED}, other weights kept in int8"
 SAFE = "proven: no product of {} saturates, on CPUs without VNNI either"
 OPTION = "checked: on CPUs without VNNI, products of {} may saturate: its sessions have x64quantprecision=1"
@@ -57,6 +59,8 @@ class Bench:
         self.combinations = combinations(here)
         self.best = self.combinations[0], METHODS[0]
         """The combination and the method of calibration that lost least on the whole graph."""
+        self.cuts = False
+        """Whether the Relu or Clip behind a layer goes with it, at no loss that matters."""
         self.repair = True
         """Whether weights of 7 bits lose no more than those of 8, which need an option where there is no VNNI."""
 
@@ -85,6 +89,13 @@ class Bench:
     def layers(self) -> tuple[NodeProto, ...]:
         """Nodes that multiply by weights; none where the graph could not be made ready."""
         return () if isinstance(self._ready, RecipeFailed) else nodes_of(self._ready, heavy=True)
+
+    def followed(self, chosen: Collection[str]) -> frozenset[str]:
+        """``chosen`` and the Relu or Clip right behind each of them: put into 8 bits together, one kernel does both."""
+        graph = self.ready().graph
+        made = {name for node in graph.node if node.name in chosen for name in node.output}
+        behind = {node.name for node in graph.node if node.op_type in CUTS and node.input[0] in made}
+        return frozenset({*chosen, *behind})
 
     def between(self, chosen: Collection[str]) -> frozenset[str]:
         """Nodes all of whose neighbours are ``chosen`` ones, or such nodes themselves: in float32, they would take
@@ -173,7 +184,7 @@ def whole_graph(trials: Trials, bench: Bench, tell: Tell) -> list[Trial]:
         Recipe("int8 dynamic", "int8, ranges found in each run", bench.dynamic),
     ]
     heavy = [node.name for node in bench.layers()]
-    whole = len(plain) + 2 * len(bench.combinations) + len(METHODS) - 1 + 2
+    whole = len(plain) + 2 * len(bench.combinations) + len(METHODS) - 1 + 3
     made: list[Trial] = []
 
     def attempt(recipe: Recipe) -> Trial:
@@ -195,6 +206,10 @@ def whole_graph(trials: Trials, bench: Bench, tell: Tell) -> list[Trial]:
         make = partial(bench.static, heavy, best, method)
         calibrated.append((attempt(Recipe(f"{name}, {method}", f"{best.name}, {WEIGHTED}", make)), method))
     bench.best = best, min(calibrated, key=lambda pair: (bool(pair[0].failed), pair[0].loss))[1]
+    behind = attempt(
+        Recipe(f"{name}, with Relu", f"{best.name}, {BEHIND}", lambda: bench.static(bench.followed(heavy)))
+    )
+    bench.cuts = not behind.failed and behind.loss <= max(first.loss, trials.bearable)
     attempt(Recipe(f"{name}, all operators", best.name, partial(bench.static, None)))
     attempt(Recipe(f"{name}, others stored", f"{best.name}, {STORED}", partial(bench.static, heavy, stored=True)))
     return made

@@ -78,7 +78,10 @@ class Budget:
         reference's latency). Raises InputError for anything else."""
         if objective not in OBJECTIVES:
             raise InputError(f"objective {objective!r}", expected=f"one of {', '.join(OBJECTIVES)}")
-        given = [require] if isinstance(require, str) else list(require or ())
+        given = [require] if isinstance(require, str) or not isinstance(require, Sequence | None) else require or ()
+        for each in given:
+            if not isinstance(each, str):
+                raise InputError(f"{each!r} is no limit", expected=f"one {EXAMPLES}")
         limits = tuple(Limit.read(text) for each in given for text in each.split(","))
         for limit in limits:
             if [each.quantity for each in limits].count(limit.quantity) > 1:

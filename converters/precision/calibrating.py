@@ -28,6 +28,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.session import ERRORS, failed
 
 from ..samples import Feed
+from .failing import RecipeFailed
 from .parts import Part, parts, taken_from_outside
 from .sessions import session
 
@@ -78,15 +79,19 @@ def calibrate(
     tensor's values inside the range.
 
     Raises InputError for no feeds at all, for a tensor that is not finite (named, with the feed's number), where not a
-    single tensor varies, and for a feed that the graph does not take.
+    single tensor varies, and for a feed that the graph does not take; RecipeFailed for a graph without such tensors.
     """
     if iter(feeds) is feeds:
         raise TypeError("feeds is an iterator; expected something that can be gone through twice, such as a list")
     tracer = Tracer(model)
     extremes = Extremes()
+    fed = 0
     for number, feed in enumerate(feeds):
+        fed += 1
         for values in tracer.run(feed):
             extremes.add(values, number)
+    if fed and not extremes.low:
+        raise RecipeFailed("ranges", "nothing in the graph is computed in float32")
     found = {"minmax": Ranges("minmax", extremes.ranges())}
     counted = [method for method in methods if method != "minmax"]
     collectors = {method: collector(method, percentile, extremes) for method in counted}

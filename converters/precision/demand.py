@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from edge_runtime.errors import InputError
 
@@ -38,6 +39,8 @@ class Demand:
     ) -> Demand:
         """Raises InputError for what is none."""
         budget = Budget.read(objective, require)
+        if isinstance(max_drop, bool) or not isinstance(max_drop, Real):
+            raise InputError(f"max_drop is {max_drop!r}", expected="a number: 0.005 is half a percent")
         allowed = budget.of("drop")
         drop = max_drop if allowed is None else min(max_drop, allowed) if max_drop else allowed
         if not 0 <= drop < 1:

@@ -103,7 +103,8 @@ def static(
         return QDQQuantizer(
             part, combination.per_channel, combination.reduce_range, TYPES[combination.weight],
             TYPES[combination.activation], data, names, [], STATIC,
-            {"ActivationSymmetric": combination.activation == "int8", "TensorQuantOverrides": override},
+            # Asymmetric, also in int8: what a Relu cuts off is then below the range, and the Relu itself needs no time.
+            {"ActivationSymmetric": False, "TensorQuantOverrides": override},
         )  # fmt: skip
 
     reached = ranged(model, ranges)

@@ -63,12 +63,14 @@ class LayerSearch:
             names = {node.name for i in chosen for node in self.runs[i]}
             every = sum(len(run) for run in self.runs)
             name = f"int8 static, {len(names)} of {every} layers (set {len(self.known) + 1})"
-            also = self.bench.between(names) if between else frozenset()
+            also = self.bench.followed(names) if self.bench.cuts else frozenset()
+            if between:
+                also |= self.bench.between(names)
             trial = self.trials.attempt(
                 name,
                 "mixed int8 and float32" + ", what lies between in int8 too" * between,
                 lambda: self.bench.static(names | also),
-                self.trials.searched[:SCREENED],
+                self.trials.some(SCREENED),
             )
             if not trial.failed:
                 self.trials.time([trial], rounds=ROUNDS)

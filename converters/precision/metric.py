@@ -54,6 +54,10 @@ class Metric(Protocol):
     @property
     def sentence(self) -> str: ...
 
+    @property
+    def on_few(self) -> bool:
+        """Whether any few rows have a figure of their own, as a mean over rows has and ROC AUC has not."""
+
     def losses(self, reference: Answers, candidate: Answers, rows: NDArray[np.int64]) -> Losses:
         """What ``candidate`` loses on the samples ``rows`` [n], which both have answered."""
 
@@ -162,6 +166,9 @@ def named(
             expected="metric='agreement'",
         )
     if name in ("accuracy", "roc_auc", "log_loss"):
+        if len(set(target.tolist())) < 2:
+            expected = f"two classes for {name}, or metric='agreement'"
+            raise InputError(f"the target is of one class, {shown(target)}", expected=expected)
         check_classes(name, scored, answers)
     else:
         check_numbers(name, scored, answers)
@@ -206,8 +213,6 @@ def check_classes(name: str, scored: Scored, answers: Array) -> None:
     if output.kind == "number" and name == "log_loss" and not ((answers >= 0) & (answers <= 1)).all():
         raise InputError("values outside [0, 1]", column=output.name, expected="probabilities for log_loss")
     counts = np.bincount(scored.numbered(target), minlength=max(2, output.width))
-    if (counts > 0).sum() < 2:
-        raise InputError(f"the target is of one class, {shown(target)}", expected=f"two classes for {name}")
     if name == "roc_auc" and counts.min() < FEWEST_OF_A_CLASS:
         raise InputError(
             f"class {int(counts.argmin())} has {counts.min():,} rows",

@@ -64,6 +64,10 @@ class Scored:
             return f"{self.name} lost"
         return FIGURES[self.name].format(self.output.name)
 
+    @property
+    def on_few(self) -> bool:
+        return self.name in ("accuracy", "log_loss") and self.output is not None
+
     def losses(self, reference: Answers, candidate: Answers, rows: NDArray[np.int64]) -> Losses:
         """What ``candidate`` loses on the samples ``rows``, in a tuple of one. Raises InputError for rows on which the
         figure has no value, and for a reference whose error is zero where errors are relative."""

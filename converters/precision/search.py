@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from edge_runtime.errors import BudgetError
+import onnx
+
+from edge_runtime.errors import BudgetError, InputError
 from edge_runtime.manifest import Variant
 from edge_runtime.model import Model
 from edge_runtime.parallel import usable_cores
@@ -45,8 +47,7 @@ ROOM = 0.6
 WARM_NS = 50_000_000
 SEARCHED_NS = 3_000_000_000
 FEWEST_SEARCHED = 400
-HOPELESS = 10
-"""Times what is allowed: a loss beyond it needs no second look."""
+BRANCHES = "checked: branches of the graph only as far as the samples take them"
 UNTRIED = "nothing else was tried: max_drop is 0, and that something loses nothing at all cannot be certified"
 
 
@@ -104,10 +105,24 @@ class Search:
             self.answers, target=rows.target, metric=demand.metric, groups=rows.groups, classes=rows.classes
         )
         searched = self.splits.search[: self.affordable()]
-        self.trials = Trials(first, opened, rows, self.answers, self.metric, searched, HOPELESS * demand.max_drop)
+        self.check_rows(searched)
+        self.trials = Trials(first, opened, rows, self.answers, self.metric, searched, demand.max_drop)
         self.judgements: dict[str, Judgement] = {}
         self.memory: dict[str, int] = {}
         self.layers: tuple[Layer, ...] = ()
+
+    def check_rows(self, searched: Numbers) -> None:
+        """Raise InputError where the metric has no figure on these rows, or where not even the reference, which loses
+        nothing, would be certified to."""
+        for rows in (searched, self.splits.certify):
+            answers = restricted(self.answers, rows)
+            self.metric.measured(answers, answers, rows)
+        found = judge(self.metric.losses(answers, answers, rows), self.demand.max_drop, tried=FINALISTS)
+        if not found.accepted:
+            raise InputError(
+                f"even what loses nothing would not be certified: {found.reason}",
+                expected="more samples, or a larger max_drop",
+            )
 
     def affordable(self) -> int:
         """How many rows or samples of the search split a candidate is asked: as many as take a few seconds."""
@@ -116,6 +131,7 @@ class Search:
 
     def outcome(self) -> Outcome:
         bench = Bench(self.first.graph, Again(self.rows, self.splits.calibrate), instruction_set())
+        bench.told_ranges()  # raises now what is wrong with the samples
         tried = whole_graph(self.trials, bench, self.tell)
         room = ROOM * self.demand.max_drop
         if self.demand.budget.objective == "latency":
@@ -143,10 +159,15 @@ class Search:
         return outcome
 
     def finalists(self, running: Sequence[Trial]) -> list[Trial]:
-        """The best few by the objective, of those that keep the promise on the search split and gain something; the
-        last of them is the one that loses least, so that it is not all on the edge."""
+        """The best by the objective, of those that keep the promise on the search split and gain something. The last
+        of them is a safe one: for size the smallest that computes as the reference does, and so takes its time, for
+        others the one that loses least."""
         kept = self.ordered([trial for trial in running if trial.loss <= self.demand.max_drop and self.gains(trial)])
         best, others = kept[: FINALISTS - 1], kept[FINALISTS - 1 :]
+        if self.demand.budget.objective == "size":
+            alike = [trial for trial in kept if not trial.integers]
+            safe = alike[:1] if not set(map(id, best)) & set(map(id, alike)) else others[:1]
+            return best + safe
         return best + sorted(others, key=lambda trial: trial.loss)[:1]
 
     def time_again(self, accepted: Sequence[Trial]) -> None:
@@ -290,4 +311,12 @@ class Search:
             f"checked: {chosen.name} takes {gain}, and {bytes_text(chosen.size)} instead of"
             f" {bytes_text(self.first.size)}",
             *([chosen.told.format(chosen.name)] if chosen.told else []),
+            *([BRANCHES] if has_branches(self.first.graph) else []),
         )
+
+
+def has_branches(graph: bytes) -> bool:
+    """Whether an operator decides between graphs."""
+    return any(
+        attribute.HasField("g") for node in onnx.load_from_string(graph).graph.node for attribute in node.attribute
+    )

@@ -37,7 +37,8 @@ MOST_CLASSES = 100
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Numbers of samples, ascending, each in one split at most. ``copies`` were left out."""
+    """Numbers of samples, each in one split at most; those to search in the order of the draw, groups together, so that
+    the first few of them are a draw as well, and the others ascending. ``copies`` were left out."""
 
     calibrate: Numbers = field(repr=False)
     search: Numbers = field(repr=False)
@@ -92,7 +93,14 @@ def split(
     first, second = sizes(units)
     parts = np.split(order, [first, first + second])
     calibrate, search, certify = (used[np.isin(of, each)] for each in parts)
-    return Splits(calibrate, search, certify, n - len(used))
+    return Splits(calibrate, in_order(order, of, used, search), certify, n - len(used))
+
+
+def in_order(order: Numbers, of: Numbers, used: Numbers, which: Numbers) -> Numbers:
+    """``which`` of the ``used`` samples, in the ``order`` of the units that they are ``of``."""
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return which[np.argsort(place[of[np.searchsorted(used, which)]], kind="stable")]
 
 
 def first_of_each(keys: Sequence[Hashable]) -> Numbers:

@@ -38,6 +38,8 @@ ROTATED = 64
 """So many rows or samples are gone through when time is taken."""
 FIRST = 64
 """So many rows or samples are enough to give up a candidate that loses many times what is allowed."""
+HOPELESS = 10
+"""Times what is bearable: a loss beyond it needs no second look."""
 OFF = 0.02
 """Of an output's largest value, at most 1: what the golden answers of 8-bit kernels may differ by on another CPU, where
 a value that lies between two steps may be rounded to the other one."""
@@ -66,6 +68,7 @@ class Trial:
     size: int = 0
     variant: Variant | None = None
     told: str = ""
+    integers: bool = False
     model: Model | None = field(default=None, repr=False)
     loss: float = 0.0
     latency: Estimate | None = None
@@ -88,10 +91,10 @@ class Trials:
         answers: Answers,
         metric: Metric,
         searched: Numbers,
-        hopeless: float,
+        bearable: float,
     ) -> None:
         self.reference, self.open, self.rows, self.answers = reference, opened, rows, answers
-        self.metric, self.searched, self.hopeless = metric, searched, hopeless
+        self.metric, self.searched, self.bearable = metric, searched, bearable
         self.tolerance = {name: OFF * min(1.0, largest(values)) for name, values in answers.items() if floats(values)}
 
     def attempt(self, name: str, precision: str, make: Callable[[], Made], rows: Numbers | None = None) -> Trial:
@@ -100,7 +103,7 @@ class Trials:
         trial = Trial(name, precision)
         try:
             made = make()
-            trial.graph, trial.told = to_bytes(made.graph), made.told
+            trial.graph, trial.told, trial.integers = to_bytes(made.graph), made.told, made.integers
             trial.size = stored_size(trial.graph)
             reference, _ = self.reference.opened()
             trial.variant = replace(
@@ -114,10 +117,16 @@ class Trials:
             trial.failed = str(error).partition("\n")[0]
         return trial
 
+    def some(self, most: int) -> Numbers:
+        """So many rows of the search split, or all where the metric has no figure for a few."""
+        return self.searched[:most] if self.metric.on_few else self.searched
+
     def loss(self, model: Model, rows: Numbers) -> float:
         """The worst output's mean loss, on the first few of ``rows`` alone where it is beyond hope there."""
+        if not self.metric.on_few:
+            return self.measured(model, rows)
         first = self.measured(model, rows[:FIRST])
-        return first if first > self.hopeless or len(rows) <= FIRST else self.measured(model, rows)
+        return first if first > HOPELESS * self.bearable or len(rows) <= FIRST else self.measured(model, rows)
 
     def measured(self, model: Model, rows: Numbers) -> float:
         found = self.rows.answers(model, rows.tolist())

@@ -65,7 +65,7 @@ def check_tables(inputs: Sequence[TensorSpec]) -> None:
             raise UnsupportedModelError(
                 f"the graph's input {spec.name!r} has the shape {shape}, and only graphs over rows of a table are"
                 " converted: [N, columns], or [N, 1] for each column",
-                advice=AS_IT_IS,
+                advice=f"for a network, pass its tensors: a dict of arrays, or an .npz file; or {AS_IT_IS}",
             )
         if several and len(spec.shape) == 2 and spec.shape[1] != 1:
             raise UnsupportedModelError(
