@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from edge_runtime.errors import EdgeError, InputError, IntegrityError
+from edge_runtime.errors import EdgeError, InputError, IntegrityError, VariantWarning
 from edge_runtime.words import printable
 
 from .document import Document, read_document
@@ -34,7 +36,8 @@ def bench(words: Sequence[str], given: Mapping[str, Any]) -> int:
     try:
         request = request_of(words, given)
         prepare(request)
-        document = document_of(request)
+        with warnings_in_a_line():
+            document = document_of(request)
         if request.html is not None:
             write_page(document, request.html)
     except IntegrityError as error:
@@ -71,8 +74,10 @@ def prepare(request: Request) -> None:
 
     require(used_by="edge-bench --html")
     folder = os.path.dirname(request.html) or "."
-    if not os.path.isdir(folder) or os.path.isdir(request.html):
-        raise InputError(f"{request.html} cannot be written", expected="a file's name in a folder that is there")
+    file = request.html if os.path.exists(request.html) else folder
+    if not os.path.isdir(folder) or os.path.isdir(request.html) or not os.access(file, os.W_OK):
+        expected = "a file's name in a folder that is there, and may be written to"
+        raise InputError(f"{request.html} cannot be written", expected=expected)
 
 
 def write_page(document: Document, path: str) -> None:
@@ -86,12 +91,28 @@ def write_page(document: Document, path: str) -> None:
 def show(document: Document, request: Request) -> None:
     """Print the document as it was asked for."""
     if request.json:
-        print(json.dumps(document.to_json()))
+        print(json.dumps(document.to_json(), separators=(",", ":")))
     elif request.csv:
         print(csv_of(document.figures()))
     else:
         print(document_text(document))
     sys.stdout.flush()
+
+
+@contextmanager
+def warnings_in_a_line() -> Iterator[None]:
+    """Each warning of a variant that is left out once, without the line of code that gave it."""
+    told: set[str] = set()
+
+    def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            print(f"edge-bench: warning: {printable(str(message))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", VariantWarning)
+        warnings.showwarning = warn
+        yield
 
 
 def complain(problem: str, status: int) -> int:

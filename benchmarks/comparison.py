@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from .conditions import Conditions, Watch
 from .environment import Environment
 from .fresh import cores_for, in_fresh_process
 from .intervals import paired_ratio, reach
-from .measuring import Progress, cores_of, text_of
+from .measuring import Progress, cores_of, share_of, text_of
 from .opening import Measurable, open_target
 from .run import all_right
 from .settings import Settings
@@ -163,15 +164,17 @@ def compare(
     del first, second
     cores = sorted({core for name in names for core in cores_of(name, settings)} or cores_for(None))
     parts: list[Blocks] = []
+    report = partial(progress, "compare") if progress is not None else None
     for number in range(processes):
         data = in_fresh_process(
-            "blocks", cores, a=names[0], b=names[1], settings=settings.to_json(), inputs=inputs,
-            seconds=seconds / processes, seed=seed + number, calls=parts[0].calls if parts else None,
+            "blocks", cores, report=share_of(report, number, processes), a=names[0], b=names[1],
+            settings=settings.to_json(), inputs=inputs, seconds=seconds / processes, seed=seed + number,
+            calls=parts[0].calls if parts else None,
             rounds=len(parts[0].a_block_ns) if parts else None,
         )  # fmt: skip
         parts.append(Blocks.from_json(data))
-        if progress is not None:
-            progress("compare", (number + 1) / processes)
+        if report is not None:
+            report((number + 1) / processes)
     return joined(parts, seed)
 
 
@@ -234,7 +237,8 @@ class Spot:
 
     def ask(self) -> None:
         if self.target.check is not None:
-            self.right = self.target.check(self.asked % self.target.rotation, self.call()) and self.right
+            found = self.target.check(self.asked % self.target.rotation, self.call())
+            self.right = self.right and found is not False
             self.asked += 1
 
     def verdict(self) -> bool | None:

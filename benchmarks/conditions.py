@@ -30,6 +30,7 @@ FREQUENCY = "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
 MOST_STOLEN = 0.02  # of all CPU time
 MOST_PRESSURE = 0.10  # of the wall time
 MOST_OTHERS = 0.25  # of the cores
+LEAST_OTHERS = 0.05  # of the cores: below, nobody else is there
 MOST_SLOWED = 1.10  # the kernel, from the first to the last third
 MOST_SPREAD = 1.25  # the kernel, its 90th percentile over its median
 LEAST_FREQUENCY = 0.9  # at the end, of the frequency at the start
@@ -71,12 +72,15 @@ class Conditions(Stored):
         found = []
         if self.steal_share is not None and self.steal_share > MOST_STOLEN:
             found.append(f"the hypervisor gave {self.steal_share:.0%} of the CPU time to other guests")
-        if self.pressure_share is not None and self.pressure_share > MOST_PRESSURE:
+        # Where nobody else is busy, it is the session's own threads that wait and take one another's core.
+        alone = self.others_cores is not None and self.others_cores <= LEAST_OTHERS * self.cores
+        if not alone and self.pressure_share is not None and self.pressure_share > MOST_PRESSURE:
             found.append(f"tasks waited for a core during {self.pressure_share:.0%} of the time")
         if self.others_cores is not None and self.others_cores > MOST_OTHERS * self.cores:
             found.append(f"other processes kept {self.others_cores:.1f} of {self.cores} cores busy")
-        if self.involuntary_switches is not None and self.involuntary_switches > MOST_SWITCHES * max(1, self.seconds):
-            each = self.involuntary_switches / self.seconds
+        switches = self.involuntary_switches
+        if not alone and switches is not None and switches > MOST_SWITCHES * max(1, self.seconds):
+            each = switches / self.seconds
             found.append(f"the measuring process was taken off its core {each:,.0f} times a second")
         return (*found, *self.slowed())
 

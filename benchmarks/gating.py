@@ -54,7 +54,9 @@ def compare_runs(a: Run, b: Run, *, anyway: bool = False) -> Comparison:
     differences = a.environment.differences(b.environment)
     if differences and not anyway:
         raise EnvironmentsDiffer(differences)
-    problems = [f"{which}: {problem}" for which, run in (("a", a), ("b", b)) for problem in run.problems]
+    problems = [
+        f"{which}: {problem}" for which, run in (("first run", a), ("second run", b)) for problem in run.problems
+    ]
     names = told_apart(a.target, b.target)
     medians = [run.percentile(50, confidence=CONFIDENCE) for run in (a, b)]
     return Comparison(

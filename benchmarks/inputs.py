@@ -8,7 +8,7 @@ Imported as edge_runtime.benchmarks.inputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
@@ -19,7 +19,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.golden import Sample
 from edge_runtime.tables import read_table
 
-__all__ = ["Inputs", "batches_of", "checker", "file_of_rows", "inputs_of", "tensors_of"]
+__all__ = ["Inputs", "batches_of", "checker", "file_of_rows", "inputs_of", "tensors_of", "tolerance_of"]
 
 VARIED = 16  # tensors made up when there are no rows, and batches: enough to rotate, few enough to hold images
 MOST_ROWS = 4_096  # of a file
@@ -29,31 +29,47 @@ MOST_BATCH_BYTES = 64_000_000  # all batches of one size together
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """``items`` are rows (records of app values) or feeds (tensors by name, one row each); ``words`` says what they
-    are, ``wanted`` [one per item] which answers are right (() where nobody knows)."""
+    are, ``wanted`` which answers to the first of them are right, and ``tolerance`` how far off they
+    may be where no model says it."""
 
     items: tuple[dict[str, Any], ...]
     rows: bool
     words: str
     wanted: tuple[Sample, ...] = ()
+    tolerance: Mapping[str, float] = field(default_factory=dict)
 
 
 def inputs_of(model: Any, path: str | None = None) -> Inputs:
-    """The rows of the file ``path``, else the model's golden rows, else made-up tensors."""
-    if path is not None and not path.lower().endswith(".edge"):
+    """The rows of the file ``path``, else the model's golden rows, else made-up tensors. Of another bundle than the
+    model's, rows alone are taken: its answers are another model's."""
+    bundle = opened(path) if path is not None and is_bundle(path) else None
+    if path is not None and bundle is None:
         return from_file(model, path)
-    samples = tuple(golden_rows_of(path) if path is not None else model.golden_rows())
+    own = bundle is None or bundle.digest == model.digest
+    samples = tuple(model.golden_rows() if own else golden_rows_of(bundle))
     if samples:
         items = tuple(sample.inputs for sample in samples)
-        words = counted(len(items), "golden row")
-        return Inputs(items=items, rows=bool(model.schema.columns), words=words, wanted=samples)
+        words = counted(len(items), "golden row") + ("" if path is None else f" of {path}")
+        if len(items) == 1 and not model.schema.columns:
+            items, words = (*items, *rolled(items[0])), f"{words} and {VARIED - 1} made of it"
+        wanted = samples if own else ()
+        return Inputs(items=items, rows=bool(model.schema.columns), words=words, wanted=wanted)
     return Inputs(items=made_up(model.schema.inputs), rows=False, words=counted(VARIED, "made-up input"))
 
 
-def golden_rows_of(path: str) -> list[Sample]:
+def is_bundle(path: str) -> bool:
+    return path.lower().endswith(".edge")
+
+
+def opened(path: str) -> Any:
     from edge_runtime.bundle import Bundle
 
-    bundle = Bundle.open(path)
-    return golden.decode(bundle.read(bundle.manifest.golden), bundle.manifest.schema, bundle.read)
+    return Bundle.open(path)
+
+
+def golden_rows_of(bundle: Any) -> list[Sample]:
+    """A bundle's golden rows, as its first variant answers them."""
+    return golden.recorded(bundle.manifest, bundle.manifest.variants[0], bundle.read)
 
 
 def from_file(model: Any, path: str) -> Inputs:
@@ -61,9 +77,8 @@ def from_file(model: Any, path: str) -> Inputs:
 
     words = f"of {path}"
     if not model.schema.columns:
-        arrays = read_tensors(path)
-        count = min(MOST_ROWS, *(len(array) for array in arrays.values()))
-        feeds = tuple({name: array[i : i + 1] for name, array in arrays.items()} for i in range(count))
+        feeds = feeds_of(model.schema.inputs, read_tensors(path), path)
+        count = len(feeds)
         return Inputs(items=feeds, rows=False, words=f"{counted(count, 'row')} {words}")
     items = tuple(islice(records(read_for(model.schema, path).data), MOST_ROWS))
     known = {column.name for column in model.schema.columns}
@@ -71,16 +86,48 @@ def from_file(model: Any, path: str) -> Inputs:
     return Inputs(items=kept, rows=True, words=f"{counted(len(kept), 'row')} {words}")
 
 
+def rolled(feed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Feeds of the same values at other places: one feed alone would flatter caches and branch prediction."""
+    return [
+        {name: np.roll(array, i, axis=-1) if array.ndim else array for name, array in feed.items()}
+        for i in range(1, VARIED)
+    ]
+
+
+def feeds_of(inputs: Any, arrays: Mapping[str, Any], path: str) -> tuple[dict[str, Any], ...]:
+    """One feed for each sample along the arrays' first axes; arrays that are no inputs (TensorSpecs) are left out.
+    Raises InputError for one that is missing, and for no samples."""
+    for spec in inputs:
+        found = arrays.get(spec.name)
+        if found is None or found.ndim not in (len(spec.shape), len(spec.shape) + 1) or not found.ndim:
+            problem = "is not there" if found is None else f"has the shape {list(found.shape)}"
+            raise InputError(f"{path}: a tensor {problem}", column=spec.name, expected="all samples along a first axis")
+    count = min(MOST_ROWS, *(len(arrays[spec.name]) for spec in inputs), MOST_ROWS)
+    if not count:
+        raise InputError(f"{path}: there are no samples in it", expected="one or more")
+    return tuple(
+        {
+            spec.name: np.asarray(
+                arrays[spec.name][i] if arrays[spec.name].ndim > len(spec.shape) else arrays[spec.name][i : i + 1]
+            )
+            for spec in inputs
+        }
+        for i in range(count)
+    )
+
+
 def file_of_rows(path: str) -> Inputs:
     """The rows of a file that nobody has a schema for; of a bundle, its golden rows with their answers."""
     from edge_runtime.rows import read_rows
 
-    if path.lower().endswith(".edge"):
-        samples = tuple(golden_rows_of(path))
+    if is_bundle(path):
+        bundle = opened(path)
+        samples = tuple(golden_rows_of(bundle))
         if not samples or any(sample.positions for sample in samples):
             raise InputError(f"{path}: there are no golden rows in it to send", expected="a bundle of a table, or rows")
         items = tuple(sample.inputs for sample in samples)
-        return Inputs(items=items, rows=True, words=counted(len(items), "golden row"), wanted=samples)
+        words, allowed = counted(len(items), "golden row"), tolerance_of(bundle.manifest)
+        return Inputs(items=items, rows=True, words=words, wanted=samples, tolerance=allowed)
     found = read_rows(path)
     rows = found if isinstance(found, list) else found.to_dict("records")
     return Inputs(
@@ -126,7 +173,7 @@ def batches_of(model: Any, asked: Inputs, rows: int) -> tuple[tuple[dict[str, An
     free.
     """
     if not asked.rows:
-        return tensors_of(model, asked, rows), ()
+        return tensors_of(model, asked, rows), together(asked, rows)
     columns = {name: [item[name] for item in asked.items] for name in asked.items[0]}
     width = 16 * len(columns) * rows
     picks = picked(len(asked.items), rows, max(1, min(VARIED, MOST_BATCH_BYTES // max(1, width))))
@@ -137,6 +184,29 @@ def batches_of(model: Any, asked: Inputs, rows: int) -> tuple[tuple[dict[str, An
         if asked.wanted
     )
     return batches, wanted
+
+
+def together(asked: Inputs, rows: int) -> tuple[Sample, ...]:
+    """The right answers to the batches that `tensors_of` makes; () unless all are known, one row of each output."""
+    wanted = asked.wanted
+    shapes = [shape for sample in wanted for shape in (sample.shapes or {}).values()]
+    if rows == 1:
+        return wanted
+    if not shapes or len(wanted) < len(asked.items) or any(shape[:1] != (1,) for shape in shapes):
+        return ()
+    picks = picked(len(wanted), rows, batches_that_fit(asked.items[0], rows))
+    return tuple(one_answer([wanted[i] for i in pick]) for pick in picks)
+
+
+def one_answer(samples: Sequence[Sample]) -> Sample:
+    """The answers to samples of one row each, as the one to all of them at once."""
+    outputs, positions, shapes = {}, {}, {}
+    for name, shape in (samples[0].shapes or {}).items():
+        size = int(np.prod(shape))
+        outputs[name] = np.concatenate([sample.outputs[name] for sample in samples])
+        positions[name] = np.concatenate([(each.positions or {})[name] + i * size for i, each in enumerate(samples)])
+        shapes[name] = (len(samples), *shape[1:])
+    return Sample({}, outputs, positions, shapes)
 
 
 def picked(items: int, rows: int, batches: int) -> list[list[int]]:
@@ -167,7 +237,8 @@ def tensors_of(model: Any, asked: Inputs, rows: int) -> tuple[dict[str, Any], ..
     if not asked.rows:
         if rows == 1:
             return asked.items
-        return tuple(joined([asked.items[i] for i in pick], rows) for pick in picked(len(asked.items), rows, VARIED))
+        picks = picked(len(asked.items), rows, batches_that_fit(asked.items[0], rows))
+        return tuple(joined([asked.items[i] for i in pick], rows) for pick in picks)
     table = read_table(list(asked.items), model.schema)
     whole = {spec.name: blank(spec, table.rows) for spec in model.schema.inputs}
     table.fill(0, table.rows, whole)
@@ -176,6 +247,14 @@ def tensors_of(model: Any, asked: Inputs, rows: int) -> tuple[dict[str, Any], ..
         {name: np.take(array, np.arange(start, start + rows), axis=0, mode="wrap") for name, array in whole.items()}
         for start in starts
     )
+
+
+def batches_that_fit(feed: Mapping[str, Any], rows: int) -> int:
+    """How many batches of so many rows like ``feed`` are made. Raises InputError if not even one should be."""
+    size = rows * sum(int(array.nbytes) for array in feed.values())
+    if size > MOST_BATCH_BYTES:
+        raise InputError(f"{rows:,} rows are {size:,} bytes", expected=f"{MOST_BATCH_BYTES:,} bytes at once, or less")
+    return max(1, min(VARIED, MOST_BATCH_BYTES // max(1, size)))
 
 
 def joined(feeds: Sequence[Mapping[str, Any]], rows: int) -> dict[str, Any]:
@@ -190,15 +269,24 @@ def blank(spec: Any, rows: int) -> Any:
 # Answers
 
 
-def checker(model: Any, wanted: Sequence[Sample]) -> Callable[[int, Any], bool]:
-    """The function that says whether an answer to item i is the right one, within the bundle's tolerance.
+def tolerance_of(manifest: Any, variant: str | None = None) -> Mapping[str, float]:
+    """What the answers of a variant (the first) may be off by, per output."""
+    found: Mapping[str, float] = manifest.variant(variant).tolerance or manifest.certificate.tolerance
+    return found
+
+
+def checker(model: Any, wanted: Sequence[Sample]) -> Callable[[int, Any], bool | None]:
+    """The function that says whether an answer to item i is the right one, within the bundle's tolerance; None for an
+    item whose answer nobody knows.
 
     An answer that equals one that was found right is right, which costs little beside the call that gave it.
     """
-    tolerance = model.manifest.certificate.tolerance if model.manifest is not None else {}
+    tolerance = tolerance_of(model.manifest, model.variant) if model.manifest is not None else {}
     known: list[Any] = [None] * len(wanted)
 
-    def check(i: int, answer: Any) -> bool:
+    def check(i: int, answer: Any) -> bool | None:
+        if i >= len(wanted):
+            return None
         if known[i] is not None and same(answer, known[i]):
             return True
         found = kept(answer, wanted[i])

@@ -16,14 +16,14 @@ from edge_runtime.timing import NeedsMoreSamples, samples_needed
 
 from .fresh import cores_for, in_fresh_process
 from .opening import Measurable, is_function, open_target
-from .run import SCENARIOS, Run, Scenario
+from .run import SCENARIOS, Run, Scenario, disturbed
 from .scenarios import serve, stream
 from .settings import Settings
 from .stored import Stored
 from .target import Target
 from .web import is_url
 
-__all__ = ["Progress", "RateSearch", "find_max_rate", "measure", "run_here", "text_of"]
+__all__ = ["Progress", "RateSearch", "find_max_rate", "measure", "run_here", "share_of", "text_of"]
 
 Progress = Callable[[str, float], None]  # what is being done, and which part of it is done, 0 to 1
 
@@ -65,13 +65,19 @@ def measure(
     parts = []
     for number in range(processes):
         data = in_fresh_process(
-            "measure", cores_of(name, settings), target=name, settings=settings.to_json(), inputs=inputs,
-            scenario=scenario, seconds=seconds / processes, rate=rate, batch=batch, seed=seed + number,
+            "measure", cores_of(name, settings), report=share_of(report, number, processes), target=name,
+            settings=settings.to_json(), inputs=inputs, scenario=scenario, seconds=seconds / processes, rate=rate,
+            batch=batch, seed=seed + number, parts=processes,
         )  # fmt: skip
         parts.append(Run.from_json(data))
         if report is not None:
             report((number + 1) / processes)
     return Run.merged(parts)
+
+
+def share_of(report: Callable[[float], None] | None, number: int, of: int) -> Callable[[float], None] | None:
+    """What tells ``report`` how far all ``of`` processes are, given how far the one of that number is."""
+    return None if report is None else lambda part: report((number + part) / of)
 
 
 def check_request(scenario: str, seconds: float, rate: float | None, batch: int | None, processes: int | None) -> None:
@@ -119,27 +125,39 @@ def run_here(
     rate: float | None = None,
     batch: int | None = None,
     seed: int = 0,
+    parts: int = 1,
     report: Callable[[float], None] | None = None,
 ) -> Run:
-    """One process' share of `measure`."""
+    """One process' share of `measure`; there are ``parts``, which need so many fewer samples each."""
     if scenario == "server":
         assert rate is not None
         return serve(target, rate, seconds, seed=seed, progress=report)
     if scenario == "offline":
         rows = batch or 1
-        return stream(batch_of(target, rows), scenario, seconds, rows=rows, progress=report)
-    return stream(target, scenario, seconds, progress=report)
+        return stream(batch_of(target, rows), scenario, seconds, rows=rows, parts=parts, progress=report)
+    return stream(target, scenario, seconds, parts=parts, progress=report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateSearch(Stored):
     """The highest rate at which the ``percent``th percentile of the latency stayed below ``bound_ns``, its interval
-    included; ``rate_per_s`` is None if it never did. ``tries`` are the server runs, in order."""
+    included; ``rate_per_s`` is None if it never did. ``tries`` are the server runs, in order: calls are answered one at
+    a time, so no rate is above what the target does without a pause."""
 
     bound_ns: float
     percent: float
     rate_per_s: float | None
     tries: tuple[Run, ...]
+
+    @property
+    def at_its_limit(self) -> bool:
+        """Whether the first rate that was tried kept the bound: nearly what the target does without a pause."""
+        return self.rate_per_s is not None and len(self.tries) == 1
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What disturbed the search, in sentences; () for a quiet machine."""
+        return disturbed(self.tries)
 
 
 def find_max_rate(
@@ -153,7 +171,8 @@ def find_max_rate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RateSearch:
-    """Search the highest rate at which ``percent`` of the calls are answered within ``bound_ms`` of when they were due.
+    """Search the highest rate at which ``percent`` of the calls are answered within ``bound_ms`` of when they were due,
+    one at a time.
 
     Halves the range of rates seven times, in ``seconds`` together (longer at rates that give too few calls). Raises
     InputError for a bound that is not positive, and what `open_target` raises.

@@ -80,7 +80,13 @@ def run_section(run: Run) -> Section:
 def search_section(search: RateSearch) -> Section:
     rows = tuple(screen.search_row(search, run) for run in sorted(search.tries, key=lambda run: run.rate_per_s or 0))
     table = Table(("offered", f"p{search.percent:g}", "95% interval", ""), rows)
-    return Section(title="highest rate", parts=(screen.search_title(search), pictures.rate_curve(search), table))
+    parts: tuple[Part, ...] = (
+        screen.search_title(search),
+        pictures.rate_curve(search),
+        table,
+        *screen.not_quiet(search.problems),
+    )
+    return Section(title="highest rate", parts=parts)
 
 
 def profile_section(profile: Profile) -> Section:
@@ -91,8 +97,11 @@ def profile_section(profile: Profile) -> Section:
 
 def sweep_section(sweep: Sweep) -> Section:
     rows = tuple(screen.sweep_row(sweep, point, best) for point, best in zip(sweep.points, sweep.pareto, strict=True))
-    refused = tuple(f"{point.value}: {point.refused}" for point in sweep.points if point.refused is not None)
-    parts: tuple[Part, ...] = (Table((sweep.parameter, "rows/s", "95% interval", "a call", ""), rows), *refused)
+    parts: tuple[Part, ...] = (
+        Table((sweep.parameter, "rows/s", "95% interval", "a call", ""), rows),
+        *screen.refusals(sweep),
+    )
+    parts = (*parts, *screen.not_quiet(sweep.problems))
     if any(point.run is not None for point in sweep.points):
         drawn = pictures.batch_curve(sweep) if sweep.parameter == "batch" else pictures.sweep_dots(sweep)
         parts = (drawn, *parts, "* no other is better in speed, CPU time and size")

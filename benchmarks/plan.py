@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import edge_runtime
 from edge_runtime.bundle import Bundle
@@ -19,22 +19,26 @@ from edge_runtime.parallel import usable_cores
 from edge_runtime.timing import samples_needed
 
 from .comparison import Comparison, Verdict, compare
-from .consumption import energy
+from .consumption import Energy
 from .document import FORMAT, Document, ModelFile, read_document
 from .environment import Environment
 from .footprint import memory
+from .fresh import in_fresh_process
 from .gating import compare_runs, gate
-from .measuring import find_max_rate, measure
+from .measuring import RateSearch, cores_of, measure
 from .opening import is_function, path_and_variant
 from .options import Request
-from .profiling import profile
+from .profiling import Profile
 from .progress import Line
 from .run import Run, Scenario
 from .starting import cold_start
+from .stored import Stored
 from .sweeping import sweep
 from .web import is_url
 
 __all__ = ["compared", "measured"]
+
+S = TypeVar("S", bound=Stored)
 
 DONE, NO = 0, 1
 STATUS: dict[Verdict, int] = {"faster": DONE, "no difference": DONE, "slower": NO, "inconclusive": 3, "unfit": 4}
@@ -101,14 +105,15 @@ def everything(request: Request, line: Line, document: Document) -> Document:
         line.stage("variants")
         sweeps.append(sweep(name, "variant", **asked, **budget, progress=line))
     line.stage("energy")
-    document = replace(document, sweeps=tuple(sweeps), energy=energy(name, **asked, **budget))
+    found = apart(request, "energy", Energy, line, **budget)
+    document = replace(document, sweeps=tuple(sweeps), energy=found)
     if settings.own_session:
         note = "cold start and memory are measured with edge-runtime's own session only"
         return replace(document, notes=(note,))
     line.stage("cold start")
-    found = cold_start(name, **asked, progress=line)
+    started = cold_start(name, **asked, progress=line)
     line.stage("memory")
-    return replace(document, cold_start=found, memory=memory(name, **asked))
+    return replace(document, cold_start=started, memory=memory(name, **asked))
 
 
 def particular(request: Request, line: Line, document: Document) -> Document:
@@ -127,16 +132,25 @@ def particular(request: Request, line: Line, document: Document) -> Document:
     document = replace(document, runs=runs, sweeps=tuple(sweeps))
     if request.find_max_rate is not None:
         line.stage("highest rate")
-        found = find_max_rate(name, bound_ms=request.find_max_rate * 1e3, **asked, **budget, progress=line)
+        found = apart(request, "search", RateSearch, line, bound_ms=request.find_max_rate * 1e3, **budget)
         document = replace(document, rate_search=found)
     if request.profile:
         line.stage("profile")
-        rows = request.batch or 1
-        document = replace(document, profile=profile(name, calls=PROFILED, rows=rows, **asked))
+        profiled = apart(request, "profile", Profile, line, calls=PROFILED, rows=request.batch or 1)
+        document = replace(document, profile=profiled)
     if request.against is not None:
         line.stage(f"against {os.path.basename(request.against)}")
         document = replace(document, comparisons=(against(request, line),))
     return document
+
+
+def apart(request: Request, task: str, kind: type[S], line: Line, **asked: Any) -> S:
+    """What worker.py's ``task`` finds of ``request.model``, in a process that is bound to its cores from the start."""
+    data = in_fresh_process(
+        task, cores_of(request.model, request.settings), report=lambda part: line(task, part), target=request.model,
+        settings=request.settings.to_json(), inputs=request.data, **asked,
+    )  # fmt: skip
+    return kind.from_json(data)
 
 
 def in_scenario(request: Request, line: Line) -> Run | None:
@@ -148,11 +162,12 @@ def in_scenario(request: Request, line: Line) -> Run | None:
         case "server" if request.rate is not None:
             seconds = request.seconds or server_seconds(request.rate)
             line.stage(f"server, {request.rate:g} calls a second{until(seconds)}")
-            return measure(request.model, "server", rate=request.rate, seconds=seconds, processes=1, **asked)
+            asked |= {"rate": request.rate, "seconds": seconds}
+            return measure(request.model, "server", **asked, processes=1, progress=line)
         case "sustained":
             seconds = request.sustained or request.seconds or SUSTAINED_SECONDS
             line.stage(f"sustained{until(seconds)}")
-            return measure(request.model, "sustained", seconds=seconds, processes=1, **asked)
+            return measure(request.model, "sustained", **asked, seconds=seconds, processes=1, progress=line)
         case "offline" if request.batch is not None:
             line.stage("offline")
             return measure(request.model, "offline", batch=request.batch, **shared(request), **asked, progress=line)
@@ -188,7 +203,7 @@ def server_seconds(rate: float) -> float:
 
 
 def until(seconds: float) -> str:
-    """When a measurement ends that says nothing of itself meanwhile."""
+    """When a measurement ends that is long."""
     return f", until {time.strftime('%H:%M:%S', time.localtime(time.time() + seconds))}"
 
 

@@ -6,6 +6,7 @@ Imported as edge_runtime.benchmarks.progress.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ class Line:
         if self.shown and (part >= 1 or now - self.written >= EVERY):
             self.written = now
             done = round(WIDTH * min(1.0, part))
-            self.write(f"{self.title or what}  {'█' * done}{'·' * (WIDTH - done)} {part:4.0%}")
+            self.write(self.title or what, f"  {'█' * done}{'·' * (WIDTH - done)} {part:4.0%}")
 
     def stage(self, title: str) -> None:
         """From now on, ``title`` is being done."""
@@ -37,8 +38,11 @@ class Line:
         if self.shown:
             self.write(title)
 
-    def write(self, text: str) -> None:
-        sys.stderr.write(f"{CLEAR}{text}" if text else CLEAR)
+    def write(self, title: str, bar: str = "") -> None:
+        """The title, cut where the terminal is narrow: what is wrapped would not be wiped; and the bar, if it fits."""
+        room = shutil.get_terminal_size().columns - 1
+        kept = bar if len(bar) < room / 2 or len(title) + len(bar) <= room else bar[-5:]
+        sys.stderr.write(f"{CLEAR}{title[: max(0, room - len(kept))]}{kept}")
         sys.stderr.flush()
 
 

@@ -21,11 +21,12 @@ from .environment import Environment
 from .intervals import mean_of, percentile_of, ratio_of, reach, split
 from .stored import Stored, frozen
 
-__all__ = ["SCENARIOS", "Run", "Scenario", "all_right"]
+__all__ = ["SCENARIOS", "Run", "Scenario", "all_right", "disturbed"]
 
 Scenario = Literal["single-stream", "server", "offline", "sustained"]
 SCENARIOS: tuple[Scenario, ...] = ("single-stream", "server", "offline", "sustained")
 
+UNSTEADY = "no steady state: the calls kept changing their speed while warming up"
 PAIRS = 100
 FIFTH = 0.2  # of the time: the first and the last one are compared to tell a drift
 FEWEST_IN_A_FIFTH = 11  # what a median's interval takes
@@ -114,8 +115,7 @@ class Run(Stored):
     @property
     def problems(self) -> tuple[str, ...]:
         """What makes this run's figures doubtful, in sentences; () if nothing does."""
-        unsteady = "no steady state: the calls kept changing their speed while warming up"
-        return self.conditions.problems if self.steady else (unsteady, *self.conditions.problems)
+        return self.conditions.problems if self.steady else (UNSTEADY, *self.conditions.problems)
 
     @property
     def fit(self) -> bool:
@@ -145,6 +145,14 @@ class Run(Stored):
             environment=replace(first.environment, processes=len(parts)),
             conditions=Conditions.merged([part.conditions for part in parts]),
         )
+
+
+def disturbed(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What makes the figures of several runs doubtful that were made one after the other, in sentences."""
+    if not runs:
+        return ()
+    unsteady = () if all(run.steady for run in runs) else (UNSTEADY,)
+    return (*unsteady, *Conditions.merged([run.conditions for run in runs]).problems)
 
 
 def all_right(answers: Sequence[bool | None]) -> bool | None:

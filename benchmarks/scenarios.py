@@ -10,6 +10,7 @@ Imported as edge_runtime.benchmarks.scenarios.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from time import perf_counter_ns, sleep
 from typing import Any
 
@@ -58,9 +59,9 @@ class Checks:
     def settle(self) -> None:
         check = self.target.check
         if check is not None:
-            for number, answer in self.held:
-                self.right = check(number % self.target.rotation, answer) and self.right
-            self.checked += len(self.held)
+            found = [check(number % self.target.rotation, answer) for number, answer in self.held]
+            self.checked += sum(each is not None for each in found)
+            self.right = self.right and False not in found
         self.held.clear()
 
     def verdict(self) -> bool | None:
@@ -106,16 +107,22 @@ def nothing() -> None:
 
 
 def stream(
-    target: Target, scenario: Scenario, seconds: float, *, rows: int = 1, progress: Progress | None = None
+    target: Target,
+    scenario: Scenario,
+    seconds: float,
+    *,
+    rows: int = 1,
+    parts: int = 1,
+    progress: Progress | None = None,
 ) -> Run:
     """One call after another for ``seconds``: single-stream, offline on batches of ``rows``, sustained.
 
-    At least 64 samples are taken (16 batches), whatever they take, and at most 100,000, spread over the whole time; the
-    machine is kept as busy in between.
+    At least 64 samples are taken (16 batches), whatever they take, by all ``parts`` of a run together, and at most
+    20,000, spread over the whole time; the machine is kept as busy in between.
     """
     environment = Environment.here(threads=target.threads)
     warm = warm_up(target.new_call())
-    fewest = FEWEST_BATCHES if scenario == "offline" else FEWEST
+    fewest = ceil((FEWEST_BATCHES if scenario == "offline" else FEWEST) / parts)
     slices = max(1, min(SLICES if scenario != "sustained" else 4 * SLICES, int(seconds * 1e9 / SLICE_NS)))
     call, asked, checks = target.new_call(), 0, Checks(target)
     latency, at = np.empty(MOST + fewest, np.int64), np.empty(MOST + fewest, np.int64)
@@ -140,9 +147,9 @@ def stream(
         taken, asked = stop, asked + count
         checks.settle()
         watch.run_kernel()
-        asked += fill(call, warm.call_ns, ends)
         if progress is not None:
             progress(min(1.0, number / slices))
+        asked += fill(call, warm.call_ns, ends)
     return Run(
         target=target.name,
         work=target.work,
@@ -171,7 +178,7 @@ def serve(target: Target, rate_per_s: float, seconds: float, *, seed: int = 0, p
     """Calls arrive at random, ``rate_per_s`` on average (Poisson), for ``seconds``, and are answered one at a time in
     order: a call's latency counts from when it was due, so what it waited behind a slow one is in it.
 
-    At least 64 calls are made, and at most 100,000.
+    At least 64 calls are made, and at most 20,000.
     """
     environment = Environment.here(threads=target.threads)
     warm = warm_up(target.new_call())
@@ -186,7 +193,7 @@ def serve(target: Target, rate_per_s: float, seconds: float, *, seed: int = 0, p
             checks.settle()
             watch.run_kernel()
             looked = now
-            if progress is not None:
+            if progress is not None and wanted - perf_counter_ns() > IDLE_NS:
                 progress(i / count)
         now = wait(wanted)
         answer = call()

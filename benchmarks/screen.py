@@ -6,6 +6,8 @@ Imported as edge_runtime.benchmarks.screen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edge_runtime.timing import Estimate, NeedsMoreSamples
 from edge_runtime.words import bytes_text, printable
 
@@ -33,8 +35,10 @@ __all__ = [
     "machine_words",
     "memory_text",
     "model_words",
+    "not_quiet",
     "percentile_row",
     "profile_title",
+    "refusals",
     "run_remarks",
     "run_text",
     "run_title",
@@ -182,15 +186,21 @@ def search_text(search: RateSearch) -> str:
     """The highest rate that kept the bound, and those that were tried."""
     tried = sorted(search.tries, key=lambda run: run.rate_per_s or 0)
     rows = [search_row(search, run) for run in tried]
-    return "\n".join([search_title(search), *table(rows, ("offered", f"p{search.percent:g}", "95% interval", ""))])
+    lines = table(rows, ("offered", f"p{search.percent:g}", "95% interval", ""))
+    return "\n".join([search_title(search), *lines, *not_quiet(search.problems)])
+
+
+def not_quiet(problems: Iterable[str]) -> list[str]:
+    return [f"  not quiet: {printable(problem)}" for problem in problems]
 
 
 def search_title(search: RateSearch) -> str:
     """What was found, in a sentence."""
     bound = f"p{search.percent:g} within {duration(search.bound_ns)}"
     if search.rate_per_s is None:
-        return f"highest rate: no rate that was tried keeps {bound}"
-    return f"highest rate: {rate(search.rate_per_s)} calls a second keep {bound}"
+        return f"highest rate: no rate that was tried keeps {bound}, one call at a time"
+    limit = "; more than that it hardly does without a pause" if search.at_its_limit else ""
+    return f"highest rate: {rate(search.rate_per_s)} calls a second keep {bound}, one at a time{limit}"
 
 
 def search_row(search: RateSearch, run: Run) -> tuple[str, str, str, str]:
@@ -203,10 +213,17 @@ def sweep_text(sweep: Sweep) -> str:
     headings = (sweep.parameter, "rows/s", "95% interval", "a call", "")
     rows = [sweep_row(sweep, point, best) for point, best in zip(sweep.points, sweep.pareto, strict=True)]
     lines = [f"by {sweep.parameter} (* no other is better in speed, CPU time and size)", *table(rows, headings)]
-    lines += [
-        f"  {printable(point.value)}: {printable(point.refused)}" for point in sweep.points if point.refused is not None
-    ]
-    return "\n".join(lines)
+    lines += [f"  {refusal}" for refusal in refusals(sweep)]
+    return "\n".join([*lines, *not_quiet(sweep.problems)])
+
+
+def refusals(sweep: Sweep) -> list[str]:
+    """Why values did not run, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for point in sweep.points:
+        if point.refused is not None:
+            reasons.setdefault(point.refused, []).append(point.value)
+    return [printable(f"{', '.join(values)}: {reason}") for reason, values in reasons.items()]
 
 
 def sweep_row(sweep: Sweep, point: SweepPoint, best: bool) -> tuple[str, ...]:

@@ -13,17 +13,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+import edge_runtime
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import InputError
+from edge_runtime.errors import BundleError, InputError
 from edge_runtime.parallel import usable_cores
-from edge_runtime.timing import Estimate
+from edge_runtime.timing import Estimate, time_block
 
 from .intervals import percentile_of
-from .measuring import Progress, measure
-from .opening import path_and_variant
-from .run import Run
+from .measuring import Progress, batch_of, measure
+from .opening import open_target, path_and_variant
+from .run import Run, disturbed
 from .settings import OPTIMISATIONS, Settings, providers
 from .stored import Stored
+from .target import Target
 
 __all__ = ["PARAMETERS", "Parameter", "Sweep", "SweepPoint", "sweep"]
 
@@ -31,6 +33,7 @@ Parameter = Literal["threads", "spinning", "batch", "variant", "optimisation", "
 PARAMETERS: tuple[Parameter, ...] = ("threads", "spinning", "batch", "variant", "optimisation", "provider")
 BATCHES = (1, 8, 64, 512, 4096)
 PASSES = 4  # every setting is measured so often, in fresh processes, in an order drawn anew
+LONGEST_CALL_NS = 100_000_000  # of a batch that nobody asked for by name
 WORTH_SAYING = 1.05
 ELSEWHERE = ("AzureExecutionProvider",)  # asks another machine, and leaves every operator of a graph to the CPU
 
@@ -78,6 +81,11 @@ class Sweep(Stored):
         )
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """What disturbed the whole of it, in sentences; () for a quiet machine."""
+        return disturbed([point.run for point in self.points if point.run is not None])
+
+    @property
     def advice(self) -> str | None:
         """A sentence on what to set, where it is faster than the usual by 5% or more, the intervals included."""
         ran = [point for point in self.points if point.run is not None]
@@ -90,7 +98,7 @@ class Sweep(Stored):
             return None
         factor = f"{theirs.value / mine.value:.1f}x"
         if self.parameter == "batch":
-            return f"batch={best.value} answers {factor} the rows per second of batch={self.usual} here"
+            return f"rows in batches of {best.value} take {factor} less time a row than in batches of {self.usual} here"
         return f"{self.parameter}={best.value} is {factor} faster than {self.parameter}={self.usual} here"
 
 
@@ -116,9 +124,12 @@ def sweep(
         raise InputError(f"unknown parameter {parameter!r}", expected=f"one of {list(PARAMETERS)}")
     settings = settings if settings is not None else Settings()
     chosen = list(values) if values is not None else usual_values(target, parameter)
+    asked_for = values is not None
     requests = {value: request_of(target, parameter, value, settings, batch) for value in chosen}
     parts: dict[str, list[Run]] = {value: [] for value in chosen}
     refused: dict[str, str] = {}
+    if parameter == "batch" and not asked_for:
+        refused = too_long(open_target(target, settings, inputs), chosen)
     rng = np.random.default_rng(seed)
     order = [chosen[i] for _ in range(PASSES) for i in rng.permutation(len(chosen))]
     for number, value in enumerate(order):
@@ -127,8 +138,8 @@ def sweep(
                 parts[value].append(
                     measure(**requests[value], seconds=seconds / PASSES, inputs=inputs, processes=1, seed=seed + number)
                 )
-            except InputError as error:
-                if values is not None:  # asked for by name
+            except (InputError, BundleError) as error:
+                if asked_for:
                     raise
                 refused[value] = str(error)
         if progress is not None:
@@ -142,7 +153,8 @@ def sweep(
         )
         for value in chosen
     )
-    return Sweep(target=os.path.basename(target), parameter=parameter, usual=usual(parameter, chosen), points=points)
+    named = usual(target, parameter, chosen)
+    return Sweep(target=os.path.basename(target), parameter=parameter, usual=named, points=points)
 
 
 def usual_values(target: str, parameter: Parameter) -> list[str]:
@@ -165,8 +177,28 @@ def usual_values(target: str, parameter: Parameter) -> list[str]:
             return [name for name in providers() if name not in ELSEWHERE]
 
 
-def usual(parameter: Parameter, values: Sequence[str]) -> str:
-    """The value of a program that asks for nothing: all cores, no spinning, one row, the first variant."""
+def too_long(opened: Target, sizes: Sequence[str]) -> dict[str, str]:
+    """Which batches are not tried unless asked for, and why: a call would take so long that the curve takes minutes."""
+    refused: dict[str, str] = {}
+    row_ns = 0.0
+    for place, size in enumerate(sizes):
+        rows = int(size)
+        if rows * row_ns > LONGEST_CALL_NS:
+            refused[size] = f"a call would take about {rows * row_ns / 1e9:.2g} s; --sweep batch={size} tries it"
+            continue
+        try:
+            call = batch_of(opened, rows).new_call()
+        except InputError as error:  # which larger ones would meet as well
+            return refused | dict.fromkeys(sizes[place:], str(error))
+        time_block(call, 1)
+        row_ns = time_block(call, 1) / rows
+    return refused
+
+
+def usual(target: str, parameter: Parameter, values: Sequence[str]) -> str:
+    """The value of a program that asks for nothing: all cores, no spinning, one row, the variant that it gets here."""
+    if parameter == "variant":
+        return edge_runtime.load(path_and_variant(target)[0]).variant
     known = {
         "threads": str(usable_cores()), "spinning": "off", "batch": "1", "optimisation": "all",
         "provider": "CPUExecutionProvider",

@@ -20,9 +20,9 @@ class Target:
     """``new_call`` makes the call to be timed, one inference each time, on the first of ``rotation`` inputs, the next,
     and so on; ``work`` says which in words, ``threads`` is what its session was given.
 
-    ``check`` says whether an answer to the input of that number is right, ``verify`` whether the golden rows are
-    answered right (None: there are none to ask); ``batch`` gives the target whose calls take so many rows at once
-    (None: it takes what it takes).
+    ``check`` says whether an answer to the input of that number is right (None: nobody knows), ``verify`` whether the
+    golden rows are answered right (None: there are none to ask); ``batch`` gives the target whose calls take so many
+    rows at once (None: it takes what it takes).
     """
 
     name: str
@@ -30,6 +30,6 @@ class Target:
     work: str = "a callable"
     threads: int | None = None
     rotation: int = 1
-    check: Callable[[int, Any], bool] | None = None
+    check: Callable[[int, Any], bool | None] | None = None
     verify: Callable[[], bool] | None = None
     batch: Callable[[int], Target] | None = None

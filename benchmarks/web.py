@@ -42,7 +42,7 @@ def of_url(url: str, inputs: str | None) -> Target:
     def check(i: int, answer: bytes) -> bool:
         found = json.loads(answer)
         outputs = {name: found.get(name) for name in wanted[i].outputs}
-        tolerance = dict.fromkeys(outputs, CLOSE_ENOUGH)
+        tolerance = {name: max(CLOSE_ENOUGH, rows.tolerance.get(name, 0.0)) for name in outputs}
         return golden.report([("", outputs, wanted[i].outputs)], tolerance, rows=1).ok
 
     return Target(
@@ -62,13 +62,20 @@ class Line:
         from http.client import HTTPConnection, HTTPSConnection
         from urllib.parse import urlsplit
 
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise InputError(f"{url}: {error}", expected="http://host:port/path") from None
+        if not host:
+            raise InputError(f"{url} names no host", expected="http://host:port/path")
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self.url, self.path = url, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self.connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
+        self.connection = kind(host, port, timeout=TIMEOUT)
 
     def __del__(self) -> None:
-        self.connection.close()
+        if hasattr(self, "connection"):
+            self.connection.close()
 
     def post(self, body: bytes) -> tuple[int, bytes]:
         if self.connection.sock is None:
@@ -85,10 +92,13 @@ def answer_to(line: Line, body: bytes) -> bytes:
         status, answer = line.post(body)
     except (OSError, HTTPException) as error:
         line.connection.close()
-        raise EdgeError(
-            f"{line.url} does not answer: {str(error) or type(error).__name__}; expected a server"
-        ) from error
+        raise EdgeError(f"{line.url} does not answer: {told(error)}; expected a server") from error
     if status != 200:
-        told = answer[:200].decode("utf-8", "replace")
-        raise InputError(f"{line.url} answered {status}: {told}", expected="200")
+        raise InputError(f"{line.url} answered {status}: {answer[:200].decode('utf-8', 'replace')}", expected="200")
     return answer
+
+
+def told(error: Exception) -> str:
+    """Why there was no answer, without the system's numbers."""
+    said = getattr(error, "strerror", None) or str(error) or "what it sent is no answer"
+    return str(said).lower()

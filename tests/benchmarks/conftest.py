@@ -131,7 +131,7 @@ def quiet(**changed: Any) -> Conditions:
     """The conditions of a quiet machine, with other fields where given."""
     usual: dict[str, Any] = {
         "seconds": 2.0, "cpu_seconds": 2.0, "kernel_ns": np.full(60, 60_000), "steal_share": 0.0,
-        "pressure_share": 0.0, "others_cores": 0.1, "involuntary_switches": 3, "frequency_start_hz": 2e9,
+        "pressure_share": 0.0, "others_cores": 0.4, "involuntary_switches": 3, "frequency_start_hz": 2e9,
         "frequency_end_hz": 2e9, "cores": 4,
     }  # fmt: skip
     return Conditions(**(usual | changed))

@@ -42,5 +42,5 @@ def test_batches_are_held_against_one_row_alone(run_of: RunOf) -> None:
 
 def test_without_a_run_the_sweep_speaks_for_itself(run_of: RunOf) -> None:
     """There is nothing else to hold it against; and nothing at all is no advice."""
-    assert (advice_of([], [batches(run_of, 80_000, 64_000)]) or "").startswith("batch=64 answers 80.0x")
+    assert (advice_of([], [batches(run_of, 80_000, 64_000)]) or "").startswith("rows in batches of 64 take 80.0x")
     assert advice_of([], []) is None

@@ -50,6 +50,12 @@ def test_what_disturbs_is_a_sentence(conditions_of: Maker, changed: dict[str, An
     assert conditions_of(**changed).problems == (says,)
 
 
+def test_a_sessions_own_threads_are_no_disturbance(conditions_of: Maker) -> None:
+    """They wait for cores and take them from one another, on a machine that is theirs alone."""
+    assert conditions_of(others_cores=0.1, pressure_share=0.4, involuntary_switches=100_000).problems == ()
+    assert conditions_of(others_cores=None, pressure_share=0.4).problems != ()
+
+
 def test_a_few_kernels_say_nothing(conditions_of: Maker) -> None:
     """Below thirty there is no drift to tell."""
     assert conditions_of(kernel_ns=np.array([1, 100])).kernel_drift is None

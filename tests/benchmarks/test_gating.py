@@ -65,7 +65,7 @@ def test_each_outcome_has_its_status_and_its_sentence(
     assert (near.outcome, near.status) == ("inconclusive", 3)
     disturbed = gate(machine_run(1, conditions=conditions_of(steal_share=0.2)), base)
     assert (disturbed.outcome, disturbed.status) == ("unfit", 4)
-    assert "a: the hypervisor gave 20%" in disturbed.sentence
+    assert "first run: the hypervisor gave 20%" in disturbed.sentence
 
 
 def test_a_machine_that_is_slower_today_is_not_fit(

@@ -255,8 +255,11 @@ def test_a_server_that_does_not_answer_is_no_fast_one(server: str, real_bundle: 
     rows.write_text('[{"x0": 1.0}]')
     with pytest.raises(InputError, match=r"answered 404: .* expected 200"):
         measure(f"{server}/elsewhere", seconds=0.05, inputs=str(rows))
-    with pytest.raises(EdgeError, match=r"http://127\.0\.0\.1:9/ does not answer"):
+    with pytest.raises(EdgeError, match=r"http://127\.0\.0\.1:9/ does not answer: connection refused; expected"):
         measure("http://127.0.0.1:9/", seconds=0.05, inputs=str(rows))
+    for url in ("http://host:port/", "http:///predict", "http://[::1/"):
+        with pytest.raises(InputError, match="expected http://host:port/path"):
+            open_target(url, inputs=str(rows))
     with pytest.raises(InputError, match="a server has no rows of its own"):
         open_target(f"{server}/predict")
 

@@ -36,3 +36,17 @@ def test_anything_else_sees_nothing(capsys: pytest.CaptureFixture[str]) -> None:
         line.stage("cold start")
         line("cold start", 0.5)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("columns", [40, 20])
+def test_a_narrow_terminal_is_not_wrapped(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """What goes to a second line would stay there: the title is cut, the percentage is not."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with progress_line() as line:
+        line.stage("against a_model_with_a_long_name_indeed.edge")
+        line("compare", 0.5)
+    written = [text.removeprefix("\033[K") for text in terminal.getvalue().split("\r")]
+    assert max(map(len, written)) < columns
+    assert written[2].endswith(" 50%")

@@ -197,7 +197,7 @@ def test_a_search_shows_what_it_tried(run_of: RunOf) -> None:
     assert (
         document_text(document(rate_search=search)).split("\n\n", 1)[1]
         == """\
-highest rate: 300 calls a second keep p99 within 5.00 ms
+highest rate: 300 calls a second keep p99 within 5.00 ms, one at a time
   offered      p99            95% interval
   30/s           –  needs 562 more samples  100 calls
   300/s    2.00 ms      2.00 ms to 2.00 ms  700 calls
