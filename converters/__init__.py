@@ -10,9 +10,9 @@ from edge_runtime.ending import Decision
 from edge_runtime.errors import extra
 
 if TYPE_CHECKING:
-    from .conversion import Conversion, Report, convert
+    from .conversion import Candidate, Conversion, Image, Report, convert
 
-__all__ = ["Conversion", "Decision", "Report", "convert"]
+__all__ = ["Candidate", "Conversion", "Decision", "Image", "Report", "convert"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from edge_runtime.ending import Ending
-from edge_runtime.errors import InputError
+from edge_runtime.errors import InputError, UnsupportedModelError
 from edge_runtime.generated import Generated
 from edge_runtime.golden import Sample, encode
 from edge_runtime.manifest import Variant
@@ -50,8 +51,11 @@ class SampleRows:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def keys(self) -> list[int]:
-        """Recordings and pictures that are equal are copies, and say nothing twice."""
+    def keys(self) -> list[int] | None:
+        """Recordings and pictures that are equal are copies, and say nothing twice; rows of numbers, and ids, may well
+        be equal."""
+        if all(len(spec.shape) < 3 for spec in self.samples.inputs):
+            return None
         return [hash(tuple(values.tobytes() for values in self.samples.feed(i).values())) for i in range(len(self))]
 
     def feeds(self, which: Sequence[int]) -> Iterator[Feed]:
@@ -78,6 +82,11 @@ class CheckedNetwork:
     """See `checked.Checked`."""
 
     def __init__(self, network: Network, tensors: Tensors, origin: dict[str, str]) -> None:
+        text = [spec.name for spec in network.schema.inputs if spec.dtype == "str"]
+        if text:
+            raise UnsupportedModelError(
+                f"the input {text[0]!r} takes text", advice="export the model behind its tokenizer: ids in"
+            )
         self.network = network
         self.schema, self.ending = network.schema, Ending("graph")
         self.graph = to_bytes(network.graph)
@@ -85,7 +94,8 @@ class CheckedNetwork:
         self.rows = SampleRows(self.samples, tensors.target, tensors.groups)
         floats = [spec.name for spec in network.schema.outputs if spec.dtype.startswith("float")]
         self.tolerance = dict.fromkeys(floats, network.tolerance)
-        self.reference = Variant("float32", "graph.onnx", "float32", LARGEST_TENSOR, False)
+        precision = precision_of(network.graph)
+        self.reference = Variant(precision, "graph.onnx", precision, LARGEST_TENSOR, False)
         self.provenance = provenance(
             network.framework, network.libraries, len(self.samples), fingerprint_of_tensors(self.samples), origin
         )
@@ -167,6 +177,14 @@ class CheckedNetwork:
             for output, values in answers.items()
             if array.ndim >= 2 and array.size > 1 and (array.shape, array.dtype) == (values[0].shape, values[0].dtype)
         ]
+
+
+def precision_of(graph: onnx.ModelProto) -> str:
+    """What the graph computes in, as it came."""
+    if any(node.op_type == "DequantizeLinear" for node in graph.graph.node):
+        return "as-trained"
+    doubles = any(tensor.data_type == onnx.TensorProto.DOUBLE for tensor in graph.graph.initializer)
+    return "float64" if doubles else "float32"
 
 
 def generated(feed: Feed, small: int, seed: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from edge_runtime.errors import InputError, UnsupportedModelError
 from edge_runtime.generated import Generated
 from edge_runtime.golden import Sample, encode, encode_answers
 from edge_runtime.graph_scan import scan
+from edge_runtime.inspection import KINDS_OF_STATEMENT
 from edge_runtime.manifest import Certificate, Manifest, Variant
 from edge_runtime.model import Model, load
 from edge_runtime.parallel import usable_cores
@@ -30,13 +31,13 @@ from .data import read_given
 from .files import read_model
 from .precision.candidate import Candidate, Outcome
 from .precision.demand import Demand
-from .precision.search import search
+from .precision.search import divided, search
 from .preprocessing import Image, images_of
 from .provenance import now
 from .registry import Registered, is_registered, opened
 from .source import Request, Source, read_any
 
-__all__ = ["Conversion", "Report", "convert"]
+__all__ = ["Candidate", "Conversion", "Image", "Report", "convert"]
 
 INPUT_DTYPES = ("auto", "float32", "float64")
 
@@ -153,6 +154,8 @@ def convert(
     if input_dtype not in INPUT_DTYPES:
         raise InputError(f"input_dtype is {input_dtype!r}", expected=f"one of {INPUT_DTYPES}")
     demand = Demand.of(metric=metric, max_drop=max_drop, objective=objective, require=require)
+    if target is None and metric not in (None, "agreement"):
+        raise InputError("a metric needs the true answers", expected="a target, or metric=None for agreement")
     images = images_of(preprocess or {})
     tell("read", 0, 1)
     if isinstance(source, (str, os.PathLike)) and is_registered(os.fspath(source)):
@@ -188,6 +191,8 @@ def convert(
         contents = {"graph.onnx": checked.graph, **encode([], checked.schema)}
         Bundle.write(path, draft.manifest((checked.reference,)), contents)
         model = load(path)
+        if demand.searched:
+            divided(checked.rows, demand)  # too few rows are told before they are compared
         checked.compare(model, tell)
         outcome = search(checked.graph, model, checked.reference, draft.opened, checked.rows, demand, tell)
         manifest, contents = draft.finished(model, outcome)
@@ -239,8 +244,12 @@ class Draft:
 
     def manifest(self, variants: tuple[Variant, ...], outcome: Outcome | None = None) -> Manifest:
         checked, figures = self.checked, self.checked.figures()
-        statements = (*checked.statements(), *outcome.statements) if outcome else ()
-        certificate = Certificate(figures.rows, figures.edge_rows, figures.largest, checked.tolerance, statements)
+        largest, statements = figures.largest, checked.statements()
+        if outcome and outcome.largest is not None:  # what was shown so far is shown of the reference
+            largest = {**largest, **outcome.largest}
+            statements = tuple(of_reference(each, checked.reference.name) for each in statements)
+        statements = (*statements, *outcome.statements) if outcome else ()
+        certificate = Certificate(figures.rows, figures.edge_rows, largest, checked.tolerance, statements)
         return Manifest(
             self.name, self.version, self.created, checked.schema, checked.ending, variants, certificate,
             checked.provenance, "golden.json", (),
@@ -264,6 +273,15 @@ def answered(samples: Sequence[Sample], model: Model) -> list[Sample]:
             feed = {name: each.array() if isinstance(each, Generated) else each for name, each in sample.inputs.items()}
             made.append(Sample(sample.inputs, model.run(feed)))
     return made
+
+
+def of_reference(statement: str, name: str) -> str:
+    """A statement that holds for the reference and not for all variants: "checked of float32: …"."""
+    kind, colon, rest = statement.partition(":")
+    if colon and kind in KINDS_OF_STATEMENT:
+        return f"{kind} of {name}:{rest}"
+    kind, _, rest = statement.partition(" ")
+    return f"{kind} of {name}: {rest}" if kind in KINDS_OF_STATEMENT else f"of {name}: {statement}"
 
 
 def name_of(source: Any) -> str:

@@ -82,7 +82,7 @@ def read_data(data: Any, target: Any = None, groups: Any = None) -> Data:
         if isinstance(given, str):
             if positional or given not in frame.columns:
                 names = "a frame: an array's columns have no names" if positional else f"one of {list(frame.columns)}"
-                raise InputError(f"the {role} is not in the data", column=given, expected=names)
+                raise InputError(f"{role}: not in the data", column=given, expected=names)
             frame, given = frame.drop(columns=given), frame[given]
         values = taken[role] = one_each(given, role)
         if values is not None and len(values) != len(frame):

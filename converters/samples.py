@@ -172,7 +172,7 @@ def taken_out(samples: list[dict[str, Any]], role: str, given: Any) -> Any:
     if not isinstance(given, str):
         return given
     if not all(given in each for each in samples):
-        raise InputError(f"the {role} is not in the data", column=given, expected=f"one of {sorted(samples[0])}")
+        raise InputError(f"{role}: not in the data", column=given, expected=f"one of {sorted(samples[0])}")
     return [each.pop(given) for each in samples]
 
 

@@ -103,7 +103,8 @@ def read_for(schema: Schema, path: str | os.PathLike[str]) -> Rows:
             from pyarrow import parquet
         # As one file, not as a data set: a folder's name may look like a partition.
         with open(name, "rb") as file:
-            table = check_rows(name, parquet.read_table(file))
+            # Without threads: those of pyarrow may outlive the interpreter, which then ends in an abort.
+            table = check_rows(name, parquet.read_table(file, use_threads=False, pre_buffer=False))
         return Rows(table, tuple(table.column_names))
 
 

@@ -65,7 +65,8 @@ class Outcome:
     """All candidates in the order of the table, what is shipped (the preferred one first), and what to say of it.
 
     ``metric`` says in words what was measured, ``max_drop`` how much may be lost by it (0: nothing was tried),
-    ``objective`` what was to be small, ``split`` how many rows were for what; ``layers`` the sensitivity of each,
+    ``objective`` what was to be small, ``split`` how many rows were for what; ``largest`` is, per output of numbers,
+    how far the first of what is shipped is from the reference at most; ``layers`` the sensitivity of each,
     ``ranges`` of each activation the smallest and largest value in calibration.
     """
 
@@ -76,5 +77,6 @@ class Outcome:
     max_drop: float
     objective: str
     split: str
+    largest: dict[str, float] | None = None
     layers: tuple[Layer, ...] = ()
     ranges: tuple[tuple[str, float, float], ...] = ()

@@ -80,9 +80,9 @@ def choose_metric(
     array [N, ...]}) and says more where the answers are better. ``groups`` [N] tell which rows are ranked together, for
     "ndcg" and functions; ``classes`` [K] what the columns of class scores stand for (left out: 0 to K - 1).
 
-    Raises InputError for a metric that is unknown or does not fit outputs and target, a target or groups of another
-    length, a target with missing values, of one class or constant where the metric needs more, and a function that
-    gives no finite number for the reference.
+    Raises InputError for a metric that is unknown or does not fit outputs and target, groups that it has no use for, a
+    target or groups of another length, a target with missing values, of one class or constant where the metric needs
+    more, and a function that gives no finite number for the reference.
     """
     outputs = outputs_of(reference)
     if target is not None:
@@ -91,7 +91,13 @@ def choose_metric(
         groups = checked(groups, rows=len(next(iter(reference.values()))), name="groups")
     if metric is None:
         metric = fitting(outputs, target, classes)
+    if groups is not None and isinstance(metric, str) and metric in METRICS and metric != "ndcg":
+        raise InputError(
+            f"groups say that rows belong together, and {metric} is certified over rows that are independent",
+            expected="metric='ndcg', a function as the metric, or no groups",
+        )
     if metric == "agreement":
+        check_several(outputs, reference)
         return Agreement(outputs)
     if target is None:
         raise InputError("a metric needs the true answers", expected="a target, or metric=None for agreement")
@@ -103,8 +109,22 @@ def choose_metric(
     return Scored(getattr(metric, "__name__", type(metric).__name__), None, target, None, groups, metric)
 
 
+def check_several(outputs: tuple[Output, ...], reference: Answers) -> None:
+    """Raise InputError where the only answers are class scores of one and the same class: to agree with that says
+    nothing."""
+    for output in outputs:
+        if output.kind != "scores":
+            return
+        tops = {int(top) for values in reference[output.name] for top in np.unique(np.asarray(values).argmax(axis=-1))}
+        if len(tops) > 1:
+            return
+    raise InputError(
+        f"the reference answers class {tops.pop()} to all samples", expected="samples of two classes or more"
+    )
+
+
 def checked(values: Any, *, rows: int, name: str) -> Array:
-    """One value per row, none missing."""
+    """One value per row, none missing; classes that are whole numbers as integers."""
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -134,7 +154,13 @@ def fitting(outputs: tuple[Output, ...], target: Array | None, classes: Array | 
     for kind in FITTING["accuracy"]:
         if any(output.kind == kind and output.single and answers_to(output, target, classes) for output in outputs):
             return "accuracy"
-    return "r2" if [output.kind for output in outputs] == ["number"] and target.dtype.kind in "iufb" else "agreement"
+    if [output.kind for output in outputs] == ["number"] and target.dtype.kind in "iufb":
+        return "r2"
+    kinds = {output.name: output.kind for output in outputs}
+    raise InputError(
+        f"the target ({shown(target)}) is no answer of the outputs {kinds}",
+        expected="the class's number or label, or one number per row, or metric='agreement' to leave the target aside",
+    )
 
 
 def answers_to(output: Output, target: Array, classes: Array | None) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import onnx
 
 from edge_runtime.errors import BudgetError, InputError
+from edge_runtime.golden import differences
 from edge_runtime.manifest import Variant
 from edge_runtime.model import Model
 from edge_runtime.parallel import usable_cores
@@ -24,7 +26,7 @@ from .certifying import Judgement, judge
 from .cpu import instruction_set
 from .demand import Demand
 from .layers import layer_search
-from .losses import restricted
+from .losses import Answers, restricted
 from .memory import peak_memory
 from .metric import Metric, choose_metric
 from .rows import Numbers, Rows
@@ -32,7 +34,7 @@ from .splitting import Splits, split
 from .storing import mixed_storage
 from .trials import ROTATED, Open, Trial, Trials, stored_size
 
-__all__ = ["search"]
+__all__ = ["divided", "search"]
 
 Tell = Callable[[str, int, int], None]
 
@@ -67,6 +69,13 @@ def search(
     return Search(first, opened, rows, demand, tell).outcome()
 
 
+def divided(rows: Rows, demand: Demand) -> Splits:
+    """The three splits. Raises InputError where there are too few rows to certify ``demand.max_drop`` of anything."""
+    splits = split(len(rows), target=rows.target, groups=rows.groups, keys=rows.keys())
+    splits.check(demand.max_drop, tried=FINALISTS)
+    return splits
+
+
 def unsearched(first: Trial, rows: Rows, demand: Demand) -> Outcome:
     """The reference alone, measured only as far as something is demanded of it."""
     variant, model = first.opened()
@@ -98,9 +107,10 @@ class Search:
 
     def __init__(self, first: Trial, opened: Open, rows: Rows, demand: Demand, tell: Tell) -> None:
         self.first, self.rows, self.demand, self.tell = first, rows, demand, tell
-        self.splits: Splits = split(len(rows), target=rows.target, groups=rows.groups, keys=rows.keys())
-        self.splits.check(demand.max_drop, tried=FINALISTS)
+        self.splits: Splits = divided(rows, demand)
         self.answers = rows.answers(first.opened()[1], list(range(len(rows))))
+        # Opened as the others are: one that was loaded from its file is asked 2% more slowly.
+        first.model = opened(first.opened()[0], first.graph)
         self.metric: Metric = choose_metric(
             self.answers, target=rows.target, metric=demand.metric, groups=rows.groups, classes=rows.classes
         )
@@ -109,6 +119,7 @@ class Search:
         self.trials = Trials(first, opened, rows, self.answers, self.metric, searched, demand.max_drop)
         self.judgements: dict[str, Judgement] = {}
         self.memory: dict[str, int] = {}
+        self.largest: dict[str, dict[str, float]] = {}
         self.layers: tuple[Layer, ...] = ()
 
     def check_rows(self, searched: Numbers) -> None:
@@ -136,6 +147,8 @@ class Search:
         room = ROOM * self.demand.max_drop
         if self.demand.budget.objective == "latency":
             found, self.layers = layer_search(self.trials, bench, room, self.tell)
+            for trial in found:  # so far, on a few rows
+                trial.loss = self.trials.loss(trial.opened()[1], self.trials.searched)
             tried += found
         elif self.demand.budget.objective == "size":
             tried += mixed_storage(self.trials, bench, room, self.tell)
@@ -153,7 +166,8 @@ class Search:
         )
         outcome = Outcome(
             candidates, shipped, self.statements(chosen), self.metric.sentence, self.demand.max_drop,
-            self.demand.budget.objective, self.splits.sentence, self.layers, bench.told_ranges(),
+            self.demand.budget.objective, self.splits.sentence, self.largest.get(chosen.name) if chosen else None,
+            self.layers, bench.told_ranges(),
         )  # fmt: skip
         self.check(chosen, outcome)
         return outcome
@@ -185,6 +199,8 @@ class Search:
         budget, measured = self.demand.budget, self.measured(trial)
         if budget.limits and budget.unmet({**measured, "drop": 0.0}):
             return False
+        if not self.reference_will_do():
+            return True
         assert trial.ratio is not None
         match budget.objective:
             case "latency":
@@ -195,6 +211,10 @@ class Search:
                 return trial.size < self.first.size and (bounded or ratio <= SAME_TIME)
             case _:
                 return measured["memory"] < self.measured(self.first)["memory"]
+
+    def reference_will_do(self) -> bool:
+        """Whether the reference itself is within what was demanded; if not, another one need not be better."""
+        return not self.demand.budget.unmet({**self.measured(self.first), "drop": 0.0})
 
     def ordered(self, trials: Sequence[Trial]) -> list[Trial]:
         """The best by the objective first."""
@@ -234,16 +254,18 @@ class Search:
         for i, trial in enumerate(finalists):
             found = self.rows.answers(trial.opened()[1], rows.tolist())
             losses = self.metric.losses(reference, found, rows)
+            self.largest[trial.name] = gaps(reference, found)
             self.judgements[trial.name] = judge(losses, self.demand.max_drop, tried=FINALISTS)
             self.tell("certify", i + 1, len(finalists))
 
     def shipped(self, chosen: Trial | None) -> tuple[Shipped, ...]:
-        """The chosen one; beside it the reference, unless room is what counts."""
+        """The chosen one; beside it the reference, unless room is what counts, or it is not within what was
+        demanded."""
         first = Shipped(self.first.opened()[0], self.first.graph)
         if chosen is None:
             return (first,)
         mine = Shipped(chosen.opened()[0], chosen.graph)
-        return (mine, first) if self.demand.budget.objective == "latency" else (mine,)
+        return (mine, first) if self.demand.budget.objective == "latency" and self.reference_will_do() else (mine,)
 
     def check(self, chosen: Trial | None, outcome: Outcome) -> None:
         """Raise BudgetError where what is shipped does not keep what was demanded."""
@@ -313,6 +335,16 @@ class Search:
             *([chosen.told.format(chosen.name)] if chosen.told else []),
             *([BRANCHES] if has_branches(self.first.graph) else []),
         )
+
+
+def gaps(reference: Answers, found: Answers) -> dict[str, float]:
+    """Of each output of numbers the largest difference, absolute, relative above 1."""
+    made: dict[str, float] = {}
+    for name, wanted in reference.items():
+        if len(wanted) and np.asarray(wanted[0]).dtype.kind == "f":
+            pairs = zip(found[name], wanted, strict=True)
+            made[name] = max(float(differences(a, b).max(initial=0.0)) for a, b in pairs)
+    return made
 
 
 def has_branches(graph: bytes) -> bool:

@@ -107,7 +107,7 @@ WRONG = {
         ["--score", "s", "--decision", "d", "--threshold", "7"],
         "threshold is 7.0; expected a probability, 0 to 1 (see edge convert --help)",
     ),
-    "target": (["--target", "lat"], "the target is not in the data (column 'lat')"),
+    "target": (["--target", "lat"], "target: not in the data (column 'lat')"),
     "max-drop": (
         ["--max-drop", "5"],
         "Invalid value for '--max-drop': '5' is not a share; expected 0 or more and less",

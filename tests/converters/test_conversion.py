@@ -357,7 +357,7 @@ def test_the_bundle_holds_its_graph_its_golden_rows_and_nothing_else(converted: 
 
 def test_the_public_names_are_there_and_load_late() -> None:
     """`edge --help` imports the package: pandas, onnx and scikit-learn wait until a name is used."""
-    assert sorted(converters.__all__) == ["Conversion", "Decision", "Report", "convert"]
+    assert sorted(converters.__all__) == ["Candidate", "Conversion", "Decision", "Image", "Report", "convert"]
     code = (
         "import sys, edge_runtime.converters as c; heavy = {'pandas', 'onnx', 'sklearn', 'skl2onnx'};"
         "print(sorted(heavy & set(sys.modules))); c.convert; print(sorted(heavy - set(sys.modules)))"

@@ -172,9 +172,7 @@ def test_what_is_no_table_is_refused(name: str) -> None:
 
 def test_a_target_that_is_not_there_is_refused() -> None:
     """A misspelt target would stay among the features."""
-    with pytest.raises(
-        InputError, match=r"the target is not in the data \(column 'lat'\); expected one of \['a', 'late'\]"
-    ):
+    with pytest.raises(InputError, match=r"target: not in the data \(column 'lat'\); expected one of \['a', 'late'\]"):
         read_data(pd.DataFrame({"a": [1.0], "late": [1]}), "lat")
     with pytest.raises(InputError, match=r"column 'late'\); expected a frame: an array's columns have no names"):
         read_data(np.zeros((2, 2)), "late")

@@ -64,6 +64,7 @@ def test_help_lists_every_command_and_what_it_does(edge: Edge) -> None:
         "  predict  Answer the rows of a file, or of standard input.\n"
         "  publish  Register a bundle in MLflow as a new version of a model.\n"
         "  serve    Answer over HTTP.\n"
+        "  tune     Find the best variant for this machine.\n"
         "  verify   Replay a bundle's golden rows on this machine."
     )
 
@@ -96,7 +97,7 @@ def test_the_script_is_the_module(edge: Edge) -> None:
         (["inspct", "x.edge"], "there is no command 'inspct'; did you mean inspect? (see edge --help)"),
         (
             ["qqq"],
-            "there is no command 'qqq'; expected one of batch, bench, convert, inspect, predict, publish, serve, verify (see edge --help)",
+            "there is no command 'qqq'; expected one of batch, bench, convert, inspect, predict, publish, serve, tune, verify (see edge --help)",
         ),
         (["predict", "x.edge"], "Missing argument 'ROWS' (see edge predict --help)"),
         (["inspect", "none.edge"], "none.edge: no such file or directory"),

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import edge_runtime
 from edge_runtime import choice
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import BundleError, EdgeError, InputError
+from edge_runtime.inspection import replayed_rows
 from edge_runtime.tuning import Tuning, ordered, tune
 
 from .conftest import (
@@ -351,3 +353,11 @@ def test_inspect_shows_every_variant(edge: Edge, several: Several) -> None:
     assert "2 variants" in lines
     assert "  replayed  golden rows, wherever the bundle is opened: y within 1e-05" in lines
     assert "  replayed  int8: its own answers to them: y within 0.001" in lines
+
+
+def test_what_is_not_in_the_bundle_is_held_to_nothing(several: Several) -> None:
+    """Of an 8-bit variant by itself, only its own tolerance is told."""
+    manifest = Bundle.open(several(float32=RIGHT)).manifest
+    alone = replace(manifest, variants=(replace(manifest.variants[0], tolerance={"y": 0.02}),))
+    (row,) = replayed_rows(alone)
+    assert row == ("replayed", "golden rows, wherever the bundle is opened: y within 0.02")

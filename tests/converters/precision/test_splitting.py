@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -74,3 +76,12 @@ def test_the_fewest_samples_are_just_enough(max_drop: float, tried: int) -> None
     split(needed).check(max_drop, tried=tried)
     with pytest.raises(InputError, match=f"expected {needed:,} samples, or a larger max_drop"):
         split(needed - 1).check(max_drop, tried=tried)
+
+
+def test_the_first_to_search_are_a_draw_whatever_order_the_data_are_in() -> None:
+    """Of data sorted by class, 50 rows have every class; rows of one group stay neighbours."""
+    target = np.repeat(np.arange(10), 100)
+    assert set(target[split(1_000, target=target).search[:50]].tolist()) == set(range(10))
+    groups = np.arange(1_000) % 50
+    drawn = groups[split(1_000, groups=groups).search].tolist()
+    assert sum(a != b for a, b in pairwise(drawn)) == len(set(drawn)) - 1
