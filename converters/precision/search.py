@@ -46,6 +46,10 @@ SAME_TIME = 1.03
 """Of the reference's time: what a smaller file may cost, unless something else was demanded."""
 ROOM = 0.6
 """Of what may be lost: what a candidate may lose on the rows that it was put together by."""
+NEARLY = 1.1
+"""Times the smallest file: no larger than that is as good as the smallest."""
+FASTER = 0.98
+"""Of the reference's time: what is surely below it is faster. Less would be the machine's noise, as in `edge tune`."""
 WARM_NS = 50_000_000
 SEARCHED_NS = 3_000_000_000
 FEWEST_SEARCHED = 400
@@ -204,7 +208,7 @@ class Search:
         assert trial.ratio is not None
         match budget.objective:
             case "latency":
-                return trial.ratio.high < 1.0
+                return trial.ratio.high < FASTER
             case "size":
                 bounded = budget.of("latency") is not None or budget.of("ratio") is not None
                 ratio = trial.ratio.value if surely else trial.ratio.low
@@ -217,17 +221,18 @@ class Search:
         return not self.demand.budget.unmet({**self.measured(self.first), "drop": 0.0})
 
     def ordered(self, trials: Sequence[Trial]) -> list[Trial]:
-        """The best by the objective first."""
+        """The best by the objective first; of files that are as small as the smallest, or nearly so, the fastest."""
+        smallest = min((trial.size for trial in trials), default=0)
 
-        def key(trial: Trial) -> float:
+        def key(trial: Trial) -> tuple[float, float]:
             assert trial.ratio is not None
             match self.demand.budget.objective:
                 case "latency":
-                    return trial.ratio.value
+                    return trial.ratio.value, trial.size
                 case "size":
-                    return trial.size
+                    return (0.0 if trial.size <= NEARLY * smallest else trial.size), trial.ratio.value
                 case _:
-                    return self.measured(trial)["memory"]
+                    return self.measured(trial)["memory"], trial.ratio.value
 
         return sorted(trials, key=key)
 
