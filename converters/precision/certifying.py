@@ -8,9 +8,8 @@ also where rows are independent but not alike, as those drawn by classes are (a 
 are equal).
 
 Losses without a range, such as squared errors, are bet against as well, with the largest one seen in place of the
-range. That holds in the long run, for losses of finite variance. It asks for more rows than Student's interval or the
-bootstrap do, but they miss up to three times as often as they say where losses are skewed, and this one does not:
-tests/converters/precision/check_gate.py.
+range. That holds in the long run, for losses of finite variance, and asks for more rows than Student's interval does;
+tests/converters/precision/check_gate.py shows how well it holds before, on errors with heavy tails.
 
 Belongs here: bounds, the judgement of one candidate, how many rows it would need. Not here: what a loss is (losses.py),
 which rows it is measured on (splitting.py).
