@@ -13,6 +13,7 @@ import tempfile
 from typing import NamedTuple
 
 from edge_runtime.bundle import Bundle, replace_file
+from edge_runtime.choice import cache_folder
 from edge_runtime.errors import BundleError, InputError, IntegrityError, UnsupportedModelError
 from edge_runtime.model import Model
 from edge_runtime.tables import listing
@@ -110,8 +111,3 @@ def checked(path: str, digest: str, problem: str) -> str:
         return Bundle.open(path, digest=digest).path
     except BundleError as error:
         raise IntegrityError(f"{problem} ({error})") from error
-
-
-def cache_folder() -> str:
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.environ.get("EDGE_CACHE") or os.path.join(caches, "edge-runtime")
