@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -168,11 +168,11 @@ def describe(member: Member) -> Entry:
     return Entry(member.name, member.method, len(member.data), member.size, member.crc, sha256(member.data))
 
 
-def replace_file(path: str, raw: bytes) -> None:
-    """Put ``raw`` at ``path`` in one step, with the permissions that the umask gives a new file."""
+def replace_file(path: str, raw: bytes, *, opener: Callable[[str, int], int] | None = None) -> None:
+    """Put ``raw`` at ``path`` in one step, with the permissions that the umask, or ``opener``, gives a new file."""
     temporary = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=opener) as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())

@@ -15,12 +15,11 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import onnxruntime
 
-from .bundle import Bundle, sha256
+from .bundle import Bundle, replace_file, sha256
 from .errors import InputError
 from .manifest import Variant
 
@@ -59,18 +58,11 @@ def remember(digest: str, names: Sequence[str]) -> str:
     At every moment it is the old choice or the whole new one. Raises InputError where the folder cannot be written.
     """
     path = place(digest)
-    folder, temporary = os.path.dirname(path), f"{path}.{os.urandom(8).hex()}.tmp"
+    folder = os.path.dirname(path)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        try:
-            # Readable and writable by this user alone, whatever the umask: others' files do not count.
-            with open(temporary, "x", encoding="utf-8", opener=private) as file:
-                json.dump({**key(digest), "variants": list(names)}, file)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        # Readable and writable by this user alone, whatever the umask: others' files do not count.
+        replace_file(path, json.dumps({**key(digest), "variants": list(names)}).encode(), opener=private)
     except OSError as error:
         raise unwritable(folder, error) from error
     return path
